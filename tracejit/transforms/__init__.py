@@ -1,0 +1,1 @@
+"""Transformations of functions and Programs: interpreters over primitives; none knows another."""
