@@ -1,0 +1,1 @@
+"""What it means to bind an operation: primitives, rule tables, interpreters, arrays, pytrees."""

@@ -1,0 +1,73 @@
+"""Errors in the user's words.
+
+::
+
+    TracejitError
+    |-- ShapeError (ValueError)         shapes, axes, or permutations that do not fit
+    |-- DTypeError (TypeError)          dtypes that do not fit
+    |-- StructureError (TypeError)      pytrees that do not match
+    |-- ConcretizationError (TypeError) Python needs a value that is only traced
+    |-- LeakedTracerError (ValueError)  a traced value outlived its trace
+    |-- MissingRuleError (NotImplementedError)
+    |-- BoundsError (IndexError)        an index that is out of range at trace time
+    `-- VerificationError               the library broke an invariant of its own IR
+
+Each names what must hold, what was got and the remedy, and appends the line of the user's code
+during which it was raised.
+"""
+
+from __future__ import annotations
+
+from tracejit.core.source import current_source, describe
+
+__all__ = [
+    "BoundsError",
+    "ConcretizationError",
+    "DTypeError",
+    "LeakedTracerError",
+    "MissingRuleError",
+    "ShapeError",
+    "StructureError",
+    "TracejitError",
+    "VerificationError",
+]
+
+
+class TracejitError(Exception):
+    """The root of the library's errors; appends the user's line to the message."""
+
+    def __init__(self, message: str) -> None:
+        where = describe(current_source())
+        super().__init__(f"{message}\n  at {where}" if where else message)
+
+
+class ShapeError(TracejitError, ValueError):
+    """Shapes, axes or permutations that do not fit."""
+
+
+class DTypeError(TracejitError, TypeError):
+    """Dtypes that do not fit."""
+
+
+class StructureError(TracejitError, TypeError):
+    """Pytrees that do not match."""
+
+
+class ConcretizationError(TracejitError, TypeError):
+    """Python asked for the value of an array that is only traced."""
+
+
+class LeakedTracerError(TracejitError, ValueError):
+    """A traced value was used after its trace had ended."""
+
+
+class MissingRuleError(TracejitError, NotImplementedError):
+    """A primitive has no rule for what was asked; the message says why."""
+
+
+class BoundsError(TracejitError, IndexError):
+    """An index known at trace time is out of range."""
+
+
+class VerificationError(TracejitError):
+    """A Program or a kernel is not well formed: an error of the library, not of the user."""

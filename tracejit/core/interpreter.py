@@ -1,0 +1,70 @@
+"""The current interpreter: what ``bind`` asks.
+
+Each transformation is an interpreter with a parent.  It handles the operations on its own
+tracers and hands the others to its parent; at the bottom an operation is evaluated.  The bottom
+(eager) interpreter is installed by :mod:`tracejit.runtime`, one of two sanctioned upward hooks.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from tracejit.core.primitive import Primitive
+
+__all__ = ["Interpreter", "bottom", "current_interpreter", "install_bottom", "interpreting"]
+
+
+class Interpreter(Protocol):
+    """What gives meaning to a bound primitive."""
+
+    def process(
+        self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]
+    ) -> Any:
+        """Return the output, or the list of outputs if the primitive has several."""
+
+
+class _NoBottom:
+    def process(
+        self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]
+    ) -> Any:
+        raise RuntimeError("no eager interpreter is installed; import tracejit, not its parts")
+
+
+_bottom: Interpreter = _NoBottom()
+_current: ContextVar[Interpreter | None] = ContextVar("interpreter", default=None)
+
+
+def install_bottom(interpreter: Interpreter) -> None:
+    """Make `interpreter` the one that evaluates when no transformation is active."""
+    global _bottom
+    _bottom = interpreter
+
+
+def bottom() -> Interpreter:
+    """Return the eager interpreter."""
+    return _bottom
+
+
+def current_interpreter() -> Interpreter:
+    """Return the interpreter of the innermost active transformation, or the eager one."""
+    return _current.get() or _bottom
+
+
+class interpreting:  # noqa: N801  (a context manager, named for how it reads)
+    """Context manager: `interpreter` is the current one inside the block."""
+
+    __slots__ = ("_interpreter", "_token")
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self._interpreter = interpreter
+        self._token: Token[Interpreter | None] | None = None
+
+    def __enter__(self) -> Interpreter:
+        self._token = _current.set(self._interpreter)
+        return self._interpreter
+
+    def __exit__(self, *exc: object) -> None:
+        assert self._token is not None
+        _current.reset(self._token)

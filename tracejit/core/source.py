@@ -1,0 +1,53 @@
+"""Find the user's code on the stack: the first frame outside tracejit.
+
+Taking a source must be cheap, since every traced operation takes one: a code object and an
+instruction offset.  The line number and the text of the line are looked up only when shown.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from types import CodeType
+
+from tracejit.ir.program import Source
+
+__all__ = ["current_source", "describe"]
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# Frames of these packages are skipped too: they stand between the user and us.
+_BETWEEN = tuple(os.sep + name + os.sep for name in ("numpy", "opt_einsum"))
+_ours: dict[CodeType, bool] = {}
+
+
+def _is_ours(code: CodeType) -> bool:
+    name = code.co_filename
+    ours = name.startswith(_PACKAGE) or (
+        "site-packages" in name and any(part in name for part in _BETWEEN)
+    )
+    _ours[code] = ours
+    return ours
+
+
+def current_source() -> Source | None:
+    """Return where the nearest frame outside tracejit stands, or ``None``."""
+    frame = sys._getframe(1)
+    ours = _ours
+    while frame is not None:
+        code = frame.f_code
+        is_ours = ours.get(code)
+        if is_ours is None:
+            is_ours = _is_ours(code)
+        if not is_ours:
+            return Source(code, frame.f_lasti)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def describe(source: Source | None) -> str:
+    """Return ``file:line in function: text of the line`` of `source`, or ``""``."""
+    if source is None:
+        return ""
+    text = linecache.getline(source.code.co_filename, source.line()).strip()
+    return f"{source}" + (f"\n    {text}" if text else "")

@@ -1,0 +1,1 @@
+"""Data only: what a program *is*, with printers and verifiers.  Nothing here computes."""

@@ -1,0 +1,212 @@
+"""Plan: what a backend receives for one Program: kernels, steps, and where every buffer lives.
+
+Values live in *slots*, numbered pointers.  A slot starts as an input, an output, a constant, a place
+in the arena, or empty (``pointer``, set by a step).  Steps run in order; all sizes are plain data, so
+a backend compiles kernels only, keyed by their text, and a second size of a program compiles nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tracejit.ir.avals import ShapedArray
+from tracejit.ir.kernel import Kernel
+from tracejit.ir.program import Source
+
+__all__ = [
+    "Assign",
+    "Branch",
+    "Callback",
+    "Copy",
+    "Launch",
+    "LibraryCall",
+    "Plan",
+    "Point",
+    "Repeat",
+    "Slot",
+    "Step",
+    "While",
+    "all_steps",
+]
+
+
+class Slot(NamedTuple):
+    """Where a slot starts.
+
+    Attributes
+    ----------
+    kind : {"input", "output", "constant", "arena", "pointer"}
+        What it points to at the start.
+    number : int
+        The number of the input, output or constant; the byte offset in the arena.
+    aval : ShapedArray
+        What it holds.
+    """
+
+    kind: str
+    number: int
+    aval: ShapedArray
+
+
+class Launch(NamedTuple):
+    """Run a kernel over all its rows.
+
+    Attributes
+    ----------
+    kernel : int
+        Its number in the plan.
+    slots : tuple of int
+        Its buffers.
+    sizes : tuple of int
+        Its integer arguments.
+    floats : tuple of float
+        Its float arguments.
+    rows : int
+        The rows are ``0 .. rows-1``.
+    cost : float
+        Estimated nanoseconds on one core, by which a backend chooses chunks.
+    sources : tuple of Source
+        The user lines that were fused into it.
+    """
+
+    kernel: int
+    slots: tuple[int, ...]
+    sizes: tuple[int, ...]
+    floats: tuple[float, ...]
+    rows: int
+    cost: float = 0.0
+    sources: tuple[Source, ...] = ()
+
+
+class LibraryCall(NamedTuple):
+    """Call a routine of a numerical library, e.g. ``"matmul"``; ``params`` as the table says.
+
+    ``matmul``: slots (a, b, out), each a C-contiguous stack of matrices; params ``(batch, m, n, k,
+    transpose_a, transpose_b)``; out[batch, m, n] = a[batch, m, k] b[batch, k, n], a stored as
+    [batch, k, m] if `transpose_a`, b as [batch, n, k] if `transpose_b`; float32 or float64.
+    """
+
+    name: str
+    slots: tuple[int, ...]
+    params: tuple[int, ...]
+    source: Source | None = None
+
+
+class Callback(NamedTuple):
+    """Call Python with the GIL taken: ``function(*input arrays) -> list of output arrays``.
+
+    The inputs are read-only views of `inputs`; the results are copied into `outputs`.  It is how a
+    primitive without a native lowering runs; `explain` counts them.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    source: Source | None = None
+
+
+class Copy(NamedTuple):
+    """Copy bytes between slots; nothing happens if they point to the same place."""
+
+    target: int
+    source: int
+    nbytes: int
+
+
+class Assign(NamedTuple):
+    """Set pointers, all at once: ``targets[i] = old sources[i]``."""
+
+    targets: tuple[int, ...]
+    sources: tuple[int, ...]
+
+
+class Point(NamedTuple):
+    """``target = base + trip * stride`` in bytes, `trip` that of the innermost loop around.
+
+    If `reverse`, the trip counts from the end: ``count - 1 - trip``.
+    """
+
+    target: int
+    base: int
+    stride: int
+    reverse: bool = False
+
+
+class Repeat(NamedTuple):
+    """Run steps `count` times."""
+
+    count: int
+    body: tuple[Step, ...]
+
+
+class While(NamedTuple):
+    """Run `condition`; while the bool in slot `predicate` holds, run `body` and again."""
+
+    condition: tuple[Step, ...]
+    predicate: int
+    body: tuple[Step, ...]
+
+
+class Branch(NamedTuple):
+    """Run the branch whose number the int32 in slot `index` holds (clamped to the range)."""
+
+    index: int
+    branches: tuple[tuple[Step, ...], ...]
+
+
+Step = Launch | LibraryCall | Callback | Copy | Assign | Point | Repeat | While | Branch
+
+
+def all_steps(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """Yield every step, those inside loops and branches too."""
+    for step in steps:
+        yield step
+        if isinstance(step, Repeat):
+            yield from all_steps(step.body)
+        elif isinstance(step, While):
+            yield from all_steps(step.condition)
+            yield from all_steps(step.body)
+        elif isinstance(step, Branch):
+            for branch in step.branches:
+                yield from all_steps(branch)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A compiled Program before a backend has seen it.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    kernels : tuple of Kernel
+        Each text once.
+    steps : tuple of Step
+        What to do.
+    slots : tuple of Slot
+        Where everything is.
+    inputs, outputs : tuple of ShapedArray
+        The signature.
+    constants : tuple of array
+        Host or device arrays, passed by reference.
+    arena_bytes : int
+        Scratch memory of one call; offsets are multiples of 64.
+    aliases : dict of int to int
+        Outputs that are written into a donated input: output number -> input number.
+    notes : list of str
+        What was fused, what was not and why, for ``explain``.
+    """
+
+    name: str
+    kernels: tuple[Kernel, ...]
+    steps: tuple[Step, ...]
+    slots: tuple[Slot, ...]
+    inputs: tuple[ShapedArray, ...]
+    outputs: tuple[ShapedArray, ...]
+    constants: tuple[Any, ...] = ()
+    arena_bytes: int = 0
+    aliases: dict[int, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

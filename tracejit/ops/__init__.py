@@ -1,0 +1,1 @@
+"""Every first-order primitive, one family a file."""
