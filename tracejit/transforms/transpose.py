@@ -1,0 +1,139 @@
+"""Transposition: run a linear Program backward, from cotangents of outputs to those of inputs."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from tracejit.core import primitive as tables
+from tracejit.core.zeros import Linear, Zero
+from tracejit.ir.program import Program, Var
+from tracejit.ops._pointwise import add
+from tracejit.transforms.dce import dce
+from tracejit.transforms.jvp import instantiate_zero
+from tracejit.transforms.stage import literal_value, replaying, stage
+
+__all__ = ["backward_pass", "transpose_program"]
+
+
+def backward_pass(
+    program: Program, linear: Sequence[bool], args: Sequence[Any], cts: Sequence[Any]
+) -> list[Any]:
+    """Return the cotangents of the linear inputs of a Program.
+
+    Parameters
+    ----------
+    program : Program
+        Linear in the inputs flagged.  Equations that do not depend on them are evaluated
+        first.
+    linear : sequence of bool
+        Which inputs are linear.
+    args : sequence
+        One an input; what stands at linear inputs is ignored.
+    cts : sequence of values or Zero
+        The cotangents of the outputs.
+
+    Returns
+    -------
+    list of values or Zero
+        The cotangents of the linear inputs, in order; Zero for an input that reaches no output.
+    """
+    values: dict[Any, Any] = dict(program.constants)
+    linear_vars: set[Any] = set()
+    for v, flag, x in zip(program.inputs, linear, args, strict=True):
+        if flag:
+            linear_vars.add(v)
+        else:
+            values[v] = x
+    backward = []
+    for eq in program.equations:
+        if not linear_vars.isdisjoint(eq.inputs):
+            linear_vars.update(eq.outputs)
+            backward.append(eq)
+            continue
+        operands = tuple([values[a] if type(a) is Var else literal_value(a) for a in eq.inputs])
+        with replaying(eq.source):
+            result = eq.primitive.bind(*operands, **eq.params)
+        values.update(zip(eq.outputs, result if eq.primitive.multiple else (result,), strict=True))
+
+    sums: dict[Any, Any] = {}
+
+    def accumulate(v: Any, ct: Any) -> None:
+        if ct is None or isinstance(ct, Zero):
+            return
+        before = sums.get(v)
+        sums[v] = ct if before is None else add(before, ct)
+
+    for a, ct in zip(program.outputs, cts, strict=True):
+        if a in linear_vars:
+            accumulate(a, ct)
+    for primitive, inputs, params, outputs, source in reversed(backward):
+        if primitive.multiple:
+            found = [sums.pop(v, None) for v in outputs]
+            if all(ct is None for ct in found):
+                continue
+            ct = [
+                Zero(v.aval) if c is None else c for v, c in zip(outputs, found, strict=True)
+            ]
+        else:
+            ct = sums.pop(outputs[0], None)
+            if ct is None:
+                continue
+        operands = tuple(
+            [
+                Linear(a.aval)
+                if a in linear_vars
+                else values[a]
+                if type(a) is Var
+                else literal_value(a)
+                for a in inputs
+            ]
+        )
+        with replaying(source):
+            in_cts = tables.transpose[primitive](ct, *operands, **params)
+            for a, c in zip(inputs, in_cts, strict=True):
+                if c is not None and a in linear_vars:
+                    accumulate(a, c)
+    return [
+        sums.get(v, Zero(v.aval)) for v, flag in zip(program.inputs, linear, strict=True) if flag
+    ]
+
+
+_memo: weakref.WeakKeyDictionary[Program, dict[tuple[bool, ...], Program]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def transpose_program(program: Program, linear: Sequence[bool]) -> Program:
+    """Return the transpose of a Program; memoised by the identity of `program`.
+
+    Parameters
+    ----------
+    program : Program
+        Linear in the inputs flagged.
+    linear : sequence of bool
+        Which inputs are linear.
+
+    Returns
+    -------
+    Program
+        Inputs: the other inputs, then the cotangents of all outputs.  Outputs: the cotangents
+        of the linear inputs; zeros are instantiated.
+    """
+    linear = tuple(linear)
+    memo = _memo.setdefault(program, {})
+    found = memo.get(linear)
+    if found is not None:
+        return found
+    others = [a for a, flag in zip(program.in_avals, linear, strict=True) if not flag]
+
+    def backward(*inputs: Any) -> Sequence[Any]:
+        given = iter(inputs[: len(others)])
+        args = [None if flag else next(given) for flag in linear]
+        cts = backward_pass(program, linear, args, inputs[len(others) :])
+        return [instantiate_zero(ct) for ct in cts]
+
+    avals = [*others, *(a.strong() for a in program.out_avals)]
+    found = memo[linear] = dce(stage(backward, avals, f"{program.name}_transpose"))
+    return found
