@@ -94,7 +94,7 @@ def test_name_says_something(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
 def test_public_names_are_listed_and_exist(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    private = any(part.startswith("_") and part != "__init__" for part in path.with_suffix("").parts)
+    private = any(part.startswith("_") for part in _module(path).split("."))
     if "__all__" not in _assigned(tree):
         public = _public(tree)
         assert private or not public, f"{_name(path)} has no __all__ but defines {public}"

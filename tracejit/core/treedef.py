@@ -19,7 +19,7 @@ import math
 import threading
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tracejit.core.treepath import (
@@ -30,7 +30,16 @@ from tracejit.core.treepath import (
     SequenceKey,
 )
 
-__all__ = ["LEAF", "NodeType", "PyTreeDef", "flatten", "intern", "node_type", "register"]
+__all__ = [
+    "LEAF",
+    "NodeType",
+    "PyTreeDef",
+    "flatten",
+    "intern",
+    "node_type",
+    "register",
+    "same_aux",
+]
 
 Flatten = Callable[[Any], tuple[Iterable[Any], Any]]
 FlattenWithKeys = Callable[[Any], tuple[Iterable[tuple[KeyEntry, Any]], Any]]
@@ -47,7 +56,8 @@ class NodeType:
     flatten : callable
         ``flatten(node) -> (children, aux)``.
     unflatten : callable
-        ``unflatten(aux, children) -> node``; `children` is a list.
+        ``unflatten(aux, children) -> node``; `children` is a list that nobody else holds if the
+        type is builtin, a tuple otherwise.
     keys : callable
         ``keys(node, count) -> list of key entries``, one a child.
     builtin : bool
@@ -81,7 +91,10 @@ def _sorted_keys(mapping: dict[Any, Any]) -> tuple[Any, ...]:
 
 
 def _flatten_dict(node: dict[Any, Any]) -> tuple[list[Any], tuple[Any, ...]]:
-    keys = _sorted_keys(node)
+    try:  # _sorted_keys, without the call
+        keys = tuple(sorted(node))
+    except TypeError:
+        keys = _sorted_keys(node)
     return [node[key] for key in keys], keys
 
 
@@ -237,6 +250,9 @@ class PyTreeDef:
                 f"tree_unflatten: too {few_or_many} leaves for {self}; "
                 f"expected {self.num_leaves}, got {len(given)}"
             )
+        node = self.node
+        if node is not None and self.num_nodes == self.num_leaves + 1:  # all children are leaves
+            return node.unflatten(self.aux, list(given) if node.builtin else tuple(given))
         return _unflatten(self, iter(given).__next__)
 
     def flatten_up_to(self, tree: Any) -> list[Any]:
@@ -299,9 +315,10 @@ class _KeylessTreeDef(PyTreeDef):
         if not isinstance(other, PyTreeDef):
             return NotImplemented
         return (
-            self.node is other.node
+            self.node is not None
+            and self.node is other.node
             and self.defs == other.defs
-            and _aux_equal(self.aux, other.aux)
+            and same_aux(self.node, self.aux, other.aux)
         )
 
     def __hash__(self) -> int:
@@ -355,7 +372,7 @@ def _forget(reference: _Reference) -> None:
             del _table[reference.key]
 
 
-def _exact(aux: Any) -> Hashable:
+def _exact(aux: Any) -> object:
     """Tell apart what Python calls equal: types, and the sign of zero, also inside tuples."""
     if type(aux) is tuple:
         return tuple(map(_exact, aux))
@@ -378,7 +395,7 @@ def intern(node: NodeType, aux: Any, defs: tuple[PyTreeDef, ...]) -> PyTreeDef:
         if reference is not None and (found := reference()) is not None:
             return found
         made = _make(PyTreeDef, node, aux, defs)
-        reference = _Reference(made, _forget)  # type: ignore[arg-type]
+        reference = _Reference(made, _forget)
         reference.key = key
         _table[key] = reference
         if node.builtin and all(d is LEAF or (d.node and d.node.builtin) for d in defs):
@@ -399,12 +416,17 @@ def _flatten(tree: Any, leaves: list[Any]) -> PyTreeDef:
             defs.append(LEAF)
         else:
             defs.append(_flatten(child, leaves))
+    if node.builtin:  # the first lines of intern, without the call
+        try:
+            reference = _table.get((node, aux, tuple(defs)))
+        except TypeError:
+            reference = None
+        if reference is not None and (found := reference()) is not None:
+            return found
     return intern(node, aux, tuple(defs))
 
 
-def _flatten_until(
-    tree: Any, leaves: list[Any], is_leaf: Callable[[Any], bool]
-) -> PyTreeDef:
+def _flatten_until(tree: Any, leaves: list[Any], is_leaf: Callable[[Any], bool]) -> PyTreeDef:
     if is_leaf(tree) or (node := _types[type(tree)]) is None:
         leaves.append(tree)
         return LEAF
@@ -430,13 +452,16 @@ def _unflatten(treedef: PyTreeDef, take: Callable[[], Any]) -> Any:
     if node is None:
         return take()
     children = [take() if d is LEAF else _unflatten(d, take) for d in treedef.defs]
-    return node.unflatten(treedef.aux, children)
+    return node.unflatten(treedef.aux, children if node.builtin else tuple(children))
 
 
-def _aux_equal(one: Any, other: Any) -> bool:
+def same_aux(node: NodeType, one: Any, other: Any) -> bool:
+    """Return whether two nodes of a type have equal auxiliary data."""
+    if node.builtin:
+        return bool(one == other)
     try:
         return bool(_exact(one) == _exact(other) and one == other)
-    except ValueError:  # an array: equal only to itself
+    except ValueError:  # arrays: equal only if they are the same
         return one is other
 
 
@@ -449,9 +474,7 @@ def _flatten_up_to(treedef: PyTreeDef, tree: Any, found: list[Any]) -> None:
         raise ValueError(f"pytree: expected {node.type.__name__}, got {tree!r}")
     given, aux = node.flatten(tree)
     children = given if isinstance(given, Sequence) else list(given)
-    if len(children) != len(treedef.defs) or not (
-        aux == treedef.aux if node.builtin else _aux_equal(aux, treedef.aux)
-    ):
+    if len(children) != len(treedef.defs) or not same_aux(node, aux, treedef.aux):
         raise ValueError(f"pytree: expected the structure {treedef}, got {tree!r}")
     for child_def, child in zip(treedef.defs, children, strict=True):
         if child_def is LEAF:
