@@ -275,15 +275,11 @@ def _integer_pow_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, n: int)
 
 
 def _integer_pow_lower(k: Any, x: Any, *, n: int) -> Any:
-    one = k.scalar(1, x.aval.dtype)
-
-    def load(index: Any) -> Any:
-        if n == 0:
-            return one
-        out = _squaring(lambda a, b: k.apply("mul", a, b), x(index), abs(n))
-        return out if n > 0 else k.apply("div", one, out)
-
-    return load
+    one = k.constant(1, x.aval.dtype)
+    if n == 0:
+        return lambda index: one(())
+    out = _squaring(lambda a, b: k.pointwise("mul", a, b), x, abs(n))
+    return out if n > 0 else k.pointwise("div", one, out)
 
 
 integer_pow_p = define_pointwise(

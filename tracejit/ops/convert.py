@@ -133,5 +133,5 @@ bitcast_convert_type_p = define_pointwise(
     impl=lambda xp, x, *, dtype: x.view(dtype),
     dtype=_bitcast_dtype,
     jvp=[None],
-    lower=lambda k, x, *, dtype: k.bitcast(x, dtype),
+    lower=lambda k, x, *, dtype: lambda index: k.apply_bitcast(x(index), dtype),
 )

@@ -482,11 +482,7 @@ def clamp(lo: Any, x: Any, hi: Any) -> Any:
 
 
 def _clamp_lower(k: Any, lo: Any, x: Any, hi: Any) -> Any:
-    def load(index: Any) -> Any:
-        raised = k.apply("max", at(x, index), at(lo, index))
-        return k.apply("min", raised, at(hi, index))
-
-    return load
+    return k.pointwise("min", k.pointwise("max", x, lo), hi)
 
 
 def _masked(t: Any, mask: Any) -> Any:

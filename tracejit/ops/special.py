@@ -213,16 +213,10 @@ def _logistic_impl(xp: Any, x: Any) -> Any:
 
 
 def _logistic_lower(k: Any, x: Any) -> Any:
-    dtype = x.aval.dtype
-
-    def load(index: Any) -> Any:
-        one, value = k.scalar(1, dtype), x(index)
-        grown = k.apply("exp", k.apply("neg", k.apply("abs", value)))
-        negative = k.apply("lt", value, k.scalar(0, dtype))
-        above = k.apply("select", negative, grown, one)
-        return k.apply("div", above, k.apply("add", one, grown))
-
-    return load
+    zero, one = k.constant(0, x.aval.dtype), k.constant(1, x.aval.dtype)
+    grown = k.pointwise("exp", k.pointwise("neg", k.pointwise("abs", x)))
+    above = k.pointwise("select", k.pointwise("lt", x, zero), grown, one)
+    return k.pointwise("div", above, k.pointwise("add", one, grown))
 
 
 logistic_p = define_pointwise(
