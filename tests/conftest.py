@@ -33,9 +33,7 @@ hypothesis.settings.register_profile(
     database=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.register_profile(
-    "search", max_examples=500, deadline=None, print_blob=True
-)
+hypothesis.settings.register_profile("search", max_examples=500, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
@@ -50,8 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def golden_path(test_file: Path, test_name: str, label: str = "") -> Path:
     """Return the golden file of a test: its module's path, then its name with its parameters."""
     folder = GOLDEN / test_file.relative_to(TESTS).with_suffix("")
-    name = f"{test_name}-{label}" if label else test_name
-    return folder / (re.sub(r"[^\w.=+-]+", "_", name).strip("_") + ".txt")
+    name = re.sub(r"[^\w.=+-]+", "_", test_name).strip("_")
+    return folder / (f"{name}-{label}.txt" if label else f"{name}.txt")
 
 
 @pytest.fixture
