@@ -392,6 +392,7 @@ def test_all_leaves() -> None:
 
 def test_registered_class_takes_children_as_a_tuple() -> None:
     seen = []
+
     class Node: ...
 
     register_pytree_node(Node, lambda n: ([1, (2,)], "aux"), lambda aux, xs: seen.append(xs))
@@ -436,6 +437,18 @@ def test_class_registration() -> None:
 def test_dataclass() -> None:
     assert tree_map(lambda x: 2 * x, Layer(1, 2, 5)) == Layer(2, 4, 5)
     assert tree_structure(Layer(1, 2, 5)) is not tree_structure(Layer(1, 2, 6))
+
+    @register_dataclass
+    @dataclasses.dataclass
+    class Derived:
+        a: int
+        twice: int = dataclasses.field(init=False)
+
+        def __post_init__(self) -> None:
+            self.twice = 2 * self.a
+
+    assert tree_leaves(Derived(3)) == [3]
+    assert tree_map(lambda x: x + 1, Derived(3)).twice == 8
 
     @functools.partial(register_dataclass, data_fields=["b"], meta_fields=[], drop_fields=["a"])
     @dataclasses.dataclass
@@ -500,6 +513,7 @@ def test_paths() -> None:
     assert keystr(("own",), simple=True) == "own"
     assert DictKey(1) != FlattenedIndexKey(1)
     assert len({DictKey("a"), DictKey("a")}) == 1
+    assert pickle.loads(pickle.dumps(paths)) == paths
 
 
 def test_map_with_path() -> None:
