@@ -28,6 +28,6 @@ def dce(program: Program) -> Program:
 
 
 def keep_outputs(program: Program, keep: Sequence[bool]) -> Program:
-    """Return `program` with only the outputs flagged in `keep`, and without what they alone need."""
+    """Return `program` with only the outputs flagged, and without what the others alone need."""
     outputs = [a for a, kept in zip(program.outputs, keep, strict=True) if kept]
     return dce(program.replace(outputs=outputs))

@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-
 from tracejit.core import primitive as tables
 from tracejit.core.interpreter import Interpreter, current_interpreter, interpreting
 from tracejit.core.primitive import Primitive
@@ -165,8 +164,7 @@ def jvp_program(
         else tuple(instantiate)
     )
     wanted = tuple(
-        flag and is_inexact(aval.dtype)
-        for flag, aval in zip(flags, program.out_avals, strict=True)
+        flag and is_inexact(aval.dtype) for flag, aval in zip(flags, program.out_avals, strict=True)
     )
     known = _memo.setdefault(program, {})
     found = known.get((nonzero, wanted))
@@ -190,7 +188,11 @@ def jvp_program(
         )
         return [
             *outs,
-            *(instantiate_zero(t) for t, flag in zip(tangents_out, nonzero_out, strict=True) if flag),
+            *(
+                instantiate_zero(t)
+                for t, flag in zip(tangents_out, nonzero_out, strict=True)
+                if flag
+            ),
         ]
 
     avals = [

@@ -135,8 +135,6 @@ def vjp_flat(
     def pullback(cts: Sequence[Any]) -> list[Any]:
         given = [ct for ct, flag in zip(cts, nonzero_out, strict=True) if flag]
         found = iter(backward_pass(program, linear, program.inputs, given))
-        return [
-            next(found) if flag else Zero(a) for a, flag in zip(avals, flags, strict=True)
-        ]
+        return [next(found) if flag else Zero(a) for a, flag in zip(avals, flags, strict=True)]
 
     return outs, pullback

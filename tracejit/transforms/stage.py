@@ -17,8 +17,13 @@ from tracejit.core.array import Array, from_numpy, wrap
 from tracejit.core.errors import LeakedTracerError, StructureError
 from tracejit.core.interpreter import current_interpreter, interpreting
 from tracejit.core.primitive import Primitive
-from tracejit.core.pytree import PyTreeDef, keystr, tree_flatten, tree_flatten_with_path
-from tracejit.core.pytree import tree_unflatten
+from tracejit.core.pytree import (
+    PyTreeDef,
+    keystr,
+    tree_flatten,
+    tree_flatten_with_path,
+    tree_unflatten,
+)
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
 from tracejit.core.source import current_source, describe
 from tracejit.core.tracer import Tracer, get_aval
@@ -42,7 +47,7 @@ __all__ = [
 _replayed: ContextVar[Source | None] = ContextVar("replayed_source", default=None)
 
 
-class replaying:  # noqa: N801  (a context manager, named for how it reads)
+class replaying:
     """Context manager: equations recorded inside have `source`, or their own if it is None."""
 
     __slots__ = ("_source", "_token")
@@ -287,8 +292,9 @@ def hoist_constants(program: Program) -> tuple[Program, list[Any]]:
     return program.replace(inputs=(*variables, *program.inputs), constants=()), values
 
 
-def literal_value(a: Literal) -> Any:
+def literal_value(a: Atom) -> Any:
     """Return an operand that becomes the same Literal again when it is bound."""
+    assert isinstance(a, Literal)
     aval = a.aval
     if not aval.weak:
         return aval.dtype.type(a.value)

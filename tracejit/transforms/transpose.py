@@ -73,9 +73,7 @@ def backward_pass(
             found = [sums.pop(v, None) for v in outputs]
             if all(ct is None for ct in found):
                 continue
-            ct = [
-                Zero(v.aval) if c is None else c for v, c in zip(outputs, found, strict=True)
-            ]
+            ct = [Zero(v.aval) if c is None else c for v, c in zip(outputs, found, strict=True)]
         else:
             ct = sums.pop(outputs[0], None)
             if ct is None:

@@ -1,0 +1,212 @@
+"""jacfwd, jacrev and hessian: derivatives along all directions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tracejit.core.errors import DTypeError
+from tracejit.core.pytree import tree_flatten, tree_unflatten
+from tracejit.core.tracer import get_aval
+from tracejit.core.zeros import Zero
+from tracejit.ir.avals import ShapedArray
+from tracejit.ir.dtypes import is_complex, is_float
+from tracejit.ops.constant import iota
+from tracejit.ops.convert import convert_element_type
+from tracejit.ops.logical import eq
+from tracejit.ops.shape import reshape
+from tracejit.transforms.batching import batch_flat, force_axis
+from tracejit.transforms.derivatives import check_input, check_real_output
+from tracejit.transforms.flat import (
+    FlatFunction,
+    bind_positions,
+    leaf_path,
+    materialize,
+    named_like,
+    paths_of,
+    positions_of,
+)
+from tracejit.transforms.jvp import jvp_flat
+from tracejit.transforms.linearize import vjp_flat
+
+__all__ = ["hessian", "jacfwd", "jacobian", "jacrev"]
+
+Argnums = int | Sequence[int]
+
+
+def _basis(aval: ShapedArray) -> Any:
+    """Return the unit arrays of `aval`, along a new leading axis."""
+    count = aval.size
+    rows, columns = (iota((count, count), axis, "int64") for axis in (0, 1))
+    return reshape(convert_element_type(eq(rows, columns), aval.dtype), (count, *aval.shape))
+
+
+def jacfwd(
+    fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """Return a function that evaluates the Jacobian of `fun`, column by column (forward mode).
+
+    Good for more outputs than inputs.
+
+    Parameters
+    ----------
+    fun : callable
+        Takes and returns pytrees of arrays.
+    argnums : int or sequence of int
+        The positional arguments to differentiate by: real, or complex with `holomorphic`.
+    has_aux : bool
+        Whether `fun` returns ``(result, aux)``.
+    holomorphic : bool
+        Whether `fun` is promised to be holomorphic.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `fun`; returns the structure of its result, each leaf replaced by
+        the structure of the argument (a tuple of such if `argnums` is a sequence), with leaves
+        of shape ``(*out.shape, *in.shape)``; or with `has_aux` a pair of that and ``aux``.
+    """
+
+    @named_like("jacfwd", fun)
+    def jacobian_columns(*args: Any, **kwargs: Any) -> Any:
+        positions = positions_of("jacfwd", argnums, len(args))
+        chosen = tuple(args[i] for i in positions)
+        for position, tree in zip(positions, chosen, strict=True):
+            _check_forward_input(fun, position, tree, holomorphic)
+        leaves, treedef = tree_flatten(chosen)
+        flat = FlatFunction(bind_positions(fun, positions, args, kwargs), treedef, has_aux)
+        avals = [get_aval(x) for x in leaves]
+        columns = []  # one an input: its block of each output
+        outs: list[Any] = []
+        for number, aval in enumerate(avals):
+
+            def pushed(direction: Any, number: int = number) -> Sequence[Any]:
+                tangents = [direction if i == number else Zero(a) for i, a in enumerate(avals)]
+                values, found = jvp_flat(flat, leaves, tangents)
+                return [*values, *map(materialize, found[: flat.count])]
+
+            both, axes = batch_flat(pushed, aval.size, [0], [_basis(aval)])
+            values = len(both) - flat.count
+            outs = both[:values]
+            block = []
+            for out, t, axis in zip(outs, both[values:], axes[values:], strict=False):
+                shape = get_aval(out).shape
+                last = force_axis(t, axis, len(shape), aval.size)
+                block.append(reshape(last, (*shape, *aval.shape)))
+            columns.append(block)
+        if not leaves:
+            outs = flat()
+        for out in outs[: flat.count]:
+            if holomorphic:
+                check_real_output("jacfwd", get_aval(out), holomorphic)
+        per_out = [
+            _chosen(tree_unflatten(treedef, [block[i] for block in columns]), argnums)
+            for i in range(flat.count)
+        ]
+        result = tree_unflatten(flat.out_treedef, per_out)
+        return (result, flat.aux(outs)) if has_aux else result
+
+    made: Callable[..., Any] = jacobian_columns
+    return made
+
+
+def _chosen(trees: Any, argnums: Argnums) -> Any:
+    return trees[0] if isinstance(argnums, int) else trees
+
+
+def _check_forward_input(
+    fun: Callable[..., Any], position: int, tree: Any, holomorphic: bool
+) -> None:
+    for number, x in enumerate(tree_flatten(tree)[0]):
+        dtype = get_aval(x).dtype
+        if (is_complex if holomorphic else is_float)(dtype):
+            continue
+        where = leaf_path(fun, position, paths_of(tree)[number])
+        wanted = (
+            "with holomorphic=True inputs must be complex"
+            if holomorphic
+            else "inputs must be floating (for complex ones use holomorphic=True, or jvp)"
+        )
+        raise DTypeError(f"jacfwd: {where} has dtype {dtype}; {wanted}")
+
+
+def jacrev(
+    fun: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Callable[..., Any]:
+    """Return a function that evaluates the Jacobian of `fun`, row by row (reverse mode).
+
+    Good for more inputs than outputs.
+
+    Parameters
+    ----------
+    fun, argnums, has_aux, holomorphic
+        As for :func:`jacfwd`; inputs may be complex, outputs must be real unless `holomorphic`.
+    allow_int : bool
+        Whether to allow integer leaves; their derivative has dtype float0.
+
+    Returns
+    -------
+    callable
+        As for :func:`jacfwd`.
+    """
+
+    @named_like("jacrev", fun)
+    def jacobian_rows(*args: Any, **kwargs: Any) -> Any:
+        positions = positions_of("jacrev", argnums, len(args))
+        chosen = tuple(args[i] for i in positions)
+        for position, tree in zip(positions, chosen, strict=True):
+            check_input("jacrev", fun, position, tree, holomorphic, allow_int)
+        leaves, treedef = tree_flatten(chosen)
+        flat = FlatFunction(bind_positions(fun, positions, args, kwargs), treedef, has_aux)
+        outs, pullback = vjp_flat(flat, leaves)
+        avals = [get_aval(x) for x in outs]
+        per_out = []
+        for number, aval in enumerate(avals[: flat.count]):
+            check_real_output("jacrev", aval, holomorphic)
+
+            def pulled(direction: Any, number: int = number) -> Sequence[Any]:
+                return [
+                    materialize(ct)
+                    for ct in pullback(
+                        [direction if i == number else Zero(a) for i, a in enumerate(avals)]
+                    )
+                ]
+
+            cts, axes = batch_flat(pulled, aval.size, [0], [_basis(aval)])
+            rows = []
+            for x, ct, axis in zip(leaves, cts, axes, strict=True):
+                first = force_axis(ct, axis, 0, aval.size)
+                rows.append(reshape(first, (*aval.shape, *get_aval(x).shape)))
+            per_out.append(_chosen(tree_unflatten(treedef, rows), argnums))
+        result = tree_unflatten(flat.out_treedef, per_out)
+        return (result, flat.aux(outs)) if has_aux else result
+
+    made: Callable[..., Any] = jacobian_rows
+    return made
+
+
+jacobian = jacrev
+
+
+def hessian(
+    fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """Return a function that evaluates the second derivatives of `fun` (forward over reverse).
+
+    Parameters
+    ----------
+    fun, argnums, has_aux, holomorphic
+        As for :func:`jacfwd`.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `fun`; returns the structure of the result, in it that of the
+        argument, in it that of the argument again, with leaves of shape
+        ``(*out.shape, *in.shape, *in.shape)``.
+    """
+    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
