@@ -121,14 +121,19 @@ def lgamma(x: Any) -> Any:
     Returns
     -------
     Array, shape and dtype of `x`
-        inf at 0 and the negative integers.
+        inf at 0, the negative integers, and -inf.
     """
     return lgamma_p.bind(x)
 
 
+def _lgamma_impl(xp: Any, x: Any) -> Any:
+    # scipy has -inf at -inf, where C has inf.
+    return _special(xp).gammaln(xp.maximum(x, x.dtype.type(-1e30)))
+
+
 lgamma_p = define_pointwise(
     "lgamma",
-    impl=_by_special("gammaln"),
+    impl=rounded(_lgamma_impl),
     dtype=same_dtype("lgamma", is_float, "float"),
     jvp=[lambda t, out, x: mul(t, digamma(x))],
 )
