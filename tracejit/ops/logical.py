@@ -358,8 +358,9 @@ def select(condition: Any, x: Any, y: Any) -> Any:
 
     Notes
     -----
-    Linear in `x` and `y`: a NaN or inf that is not chosen does not reach the result, nor does
-    an infinite tangent.
+    Linear in `x` and `y`: what is not chosen does not reach the result nor, being NaN or inf, the
+    tangent.  In reverse mode its cotangent is 0, and 0 times an infinite slope is NaN: keep the
+    operand itself away from the singular point, ``select(c, f(select(c, x, 1)), y)``.
     """
     return select_p.bind(condition, x, y)
 
