@@ -24,7 +24,7 @@ __all__ = ["threefry2x32"]
 U32 = DTYPES["u32"]
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
-_BLOCK = 1 << 14
+_BLOCK = 1 << 15
 """Elements computed at a time by NumPy, so that the 20 rounds stay in cache."""
 
 
