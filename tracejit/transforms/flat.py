@@ -25,7 +25,7 @@ from tracejit.core.tracer import Tracer, get_aval
 from tracejit.core.zeros import Zero
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import float0, is_inexact
-from tracejit.ops.shape import zeros_like_aval
+from tracejit.transforms.jvp import instantiate_zero
 from tracejit.transforms.stage import check_outputs, function_name
 
 __all__ = [
@@ -113,8 +113,7 @@ def materialize(t: Any) -> Any:
         aval = t.aval
         if not is_inexact(aval.dtype):
             return np.zeros(aval.shape, float0)
-        return zeros_like_aval(aval)
-    return array_or_tracer(t)
+    return array_or_tracer(instantiate_zero(t))
 
 
 def positions_of(name: str, argnums: int | Sequence[int], count: int) -> tuple[int, ...]:
