@@ -30,6 +30,7 @@ from tracejit.transforms.api import (
     vmap,
 )
 from tracejit.transforms.dce import dce
+from tracejit.transforms.partial_eval import memory_budget
 
 GRADS: dict[str, Callable[[Any], Any]] = {
     "reverse": grad,
@@ -250,6 +251,18 @@ def test_integers_have_derivatives_of_dtype_float0() -> None:
     assert cts[0].dtype == float0
     np.testing.assert_allclose(cts[1], 3.0)
     del out
+
+
+def test_memory_budget_is_seen_by_rules() -> None:
+    seen: list[int | None] = []
+
+    def f(x: Any) -> Any:
+        seen.append(memory_budget.get())
+        return mul(x, x)
+
+    for memory in (None, 100, "64MB", "1.5 kiB"):
+        grad(f, memory=memory)(1.0)
+    assert seen == [None, 100, 64_000_000, 1536]
 
 
 def test_complex_follows_jax() -> None:

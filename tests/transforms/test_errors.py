@@ -50,6 +50,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         DTypeError,
         r"grad: p\['b'\] \(argument 0\) has dtype int64; .*allow_int=True",
     ),
+    "memory": (lambda: grad(sin, memory="much"), StructureError, 'a text like "64MB"'),
+    "jacfwd output": (
+        lambda: jacfwd(lambda x: {"n": 3})(Z0),
+        DTypeError,
+        "jacfwd: the outputs must be floating or complex; got int64",
+    ),
     "integer output": (
         lambda: grad(lambda x: 3)(1.0),
         DTypeError,

@@ -9,12 +9,14 @@ import pytest
 
 from tracejit.core.array import from_numpy
 from tracejit.core.errors import LeakedTracerError, StructureError
+from tracejit.core.primitive import PRIMITIVES, define
 from tracejit.ir.avals import ShapedArray
+from tracejit.ir.program import Equation
 from tracejit.ir.verify import verify
 from tracejit.ops.arithmetic import add, mul, neg
 from tracejit.ops.transcendental import sin
 from tracejit.transforms.api import ShapeDtypeStruct, eval_shape, grad, make_program, vmap
-from tracejit.transforms.dce import dce, keep_outputs
+from tracejit.transforms.dce import dce, dce_rules, keep_outputs
 from tracejit.transforms.stage import (
     StageInterpreter,
     evaluate,
@@ -166,3 +168,33 @@ def test_eval_shape_and_make_program() -> None:
     )(3, np.ones(2))
     assert shape == ShapeDtypeStruct((2,), "float64")
     assert [str(a) for a in program.in_avals] == ["f64[2]"]
+
+
+def test_dce_keeps_effects_and_asks_rules() -> None:
+    rules: Any = dict.fromkeys(("impl", "jvp", "transpose", "batch", "lower"), "not needed here")
+    say = define("test_say", effectful=True, shape=lambda x: x, **rules)
+    run = define(
+        "test_run",
+        multiple=True,
+        control=True,
+        shape=lambda *avals, body: list(body.out_avals),
+        **rules,
+    )
+    loud = stage(lambda x: [say.bind(x), x], [F64])
+    quiet = stage(lambda x: [neg(x), x], [F64])
+    try:
+        program = stage(lambda x: [[run.bind(x, body=loud), run.bind(x, body=quiet), x][2]], [F64])
+        assert [eq.params["body"] for eq in dce(program).equations] == [loud]
+
+        def rule(eq: Equation, live: tuple[bool, ...]) -> Equation:
+            body = keep_outputs(eq.params["body"], live)
+            kept = [v for v, flag in zip(eq.outputs, live, strict=True) if flag]
+            return eq._replace(params={"body": body}, outputs=tuple(kept))
+
+        dce_rules[run] = rule
+        program = dce(stage(lambda x: [run.bind(x, body=quiet)[1]], [F64]))
+        verify(program)
+        assert not program.equations[0].params["body"].equations
+    finally:
+        dce_rules.pop(run, None)
+        del PRIMITIVES["test_say"], PRIMITIVES["test_run"]

@@ -9,6 +9,7 @@ import pytest
 
 from tracejit.core.primitive import PRIMITIVES, define
 from tracejit.ir.avals import ShapedArray
+from tracejit.ir.dtypes import float0
 from tracejit.ir.verify import verify
 from tracejit.ops.arithmetic import add, mul
 from tracejit.ops.shape import reduce_sum, reshape, transpose
@@ -170,6 +171,12 @@ def test_complex_jacobians() -> None:
         np.testing.assert_allclose(
             jac(lambda z: mul(z, z), holomorphic=True)(z), np.diag(2 * z), rtol=1e-12
         )
+
+
+def test_jacrev_of_integers() -> None:
+    j = jacrev(lambda x: mul(x["x"], 2.0), allow_int=True)({"n": np.arange(4), "x": np.ones(3)})
+    assert (j["n"].dtype, j["n"].shape) == (float0, (3, 4))
+    np.testing.assert_array_equal(j["x"], 2 * np.eye(3))
 
 
 def test_batch_program() -> None:

@@ -17,7 +17,7 @@ from tracejit.ir.program import Program
 from tracejit.ops._pointwise import move_axis
 from tracejit.ops.shape import broadcast_in_dim
 from tracejit.transforms.dce import dce
-from tracejit.transforms.stage import evaluate, stage
+from tracejit.transforms.stage import evaluate, replaying, source_now, stage
 
 __all__ = [
     "BatchInterpreter",
@@ -96,7 +96,10 @@ class BatchInterpreter:
                 values.append(x)
                 axes.append(None)
         named = self.axis_name is not None
-        with interpreting(self.parent):
+        if not batched and not named:
+            with interpreting(self.parent):
+                return self.parent.process(primitive, operands, params)
+        with interpreting(self.parent), replaying(source_now()):
             if named and primitive in axis_rules and self._named_in(params["axis_name"]):
                 rule = axis_rules[primitive]
                 out, out_axes = rule(self.axis_size, values, axes, **params)

@@ -7,10 +7,11 @@ Complex numbers follow JAX: for a real-valued ``f(x + iy)``, ``grad`` returns
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tracejit.core.errors import DTypeError, ShapeError
+from tracejit.core.errors import DTypeError, ShapeError, StructureError
 from tracejit.core.pytree import Partial, PyTreeDef, keystr, tree_flatten, tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Zero
@@ -33,6 +34,7 @@ from tracejit.transforms.flat import (
 )
 from tracejit.transforms.jvp import instantiate_zero, jvp_flat
 from tracejit.transforms.linearize import linearize_parts, vjp_flat
+from tracejit.transforms.partial_eval import memory_budget
 from tracejit.transforms.stage import evaluate, function_name, hoist_constants, stage
 from tracejit.transforms.transpose import backward_pass
 
@@ -88,6 +90,7 @@ def value_and_grad(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    memory: int | str | None = None,
 ) -> Callable[..., Any]:
     """Return a function that evaluates `fun` and its gradient.
 
@@ -104,6 +107,9 @@ def value_and_grad(
         Whether `fun` is promised to be holomorphic; inputs and output must be complex.
     allow_int : bool
         Whether to allow integer leaves; their gradient has dtype float0.
+    memory : int or str, optional
+        What the values that loops keep for the backward pass may take, in bytes or as
+        ``"64MB"``; beyond it they are computed again.  No bound by default.
 
     Returns
     -------
@@ -126,7 +132,22 @@ def value_and_grad(
     vjp : for outputs that are not scalars.
     jacrev : for whole Jacobians.
     """
-    return _value_and_grad("value_and_grad", fun, argnums, has_aux, holomorphic, allow_int)
+    return _value_and_grad("value_and_grad", fun, argnums, has_aux, holomorphic, allow_int, memory)
+
+
+_SIZE = re.compile(r"([\d.]+)\s*(k|M|G|T|)(i?)B?")
+
+
+def _bytes(name: str, memory: int | str | None) -> int | None:
+    if memory is None or isinstance(memory, int):
+        return memory
+    match = _SIZE.fullmatch(memory.strip())
+    if match is None:
+        raise StructureError(
+            f'{name}: memory must be a number of bytes or a text like "64MB"; got {memory!r}'
+        )
+    number, prefix, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
 
 
 def _value_and_grad(
@@ -136,7 +157,10 @@ def _value_and_grad(
     has_aux: bool,
     holomorphic: bool,
     allow_int: bool,
+    memory: int | str | None,
 ) -> Callable[..., Any]:
+    budget = _bytes(name, memory)
+
     @named_like(name, fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         positions = positions_of(name, argnums, len(args))
@@ -145,7 +169,14 @@ def _value_and_grad(
             check_input(name, fun, position, tree, holomorphic, allow_int)
         leaves, treedef = tree_flatten(chosen)
         flat = FlatFunction(bind_positions(fun, positions, args, kwargs), treedef, has_aux)
-        outs, pullback = vjp_flat(flat, leaves)
+        if budget is None:
+            outs, pullback = vjp_flat(flat, leaves)
+        else:
+            token = memory_budget.set(budget)
+            try:
+                outs, pullback = vjp_flat(flat, leaves)
+            finally:
+                memory_budget.reset(token)
         if flat.count != 1:
             raise ShapeError(
                 f"{name}: the function must return one scalar; it returned {flat.count} arrays in "
@@ -175,12 +206,13 @@ def grad(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    memory: int | str | None = None,
 ) -> Callable[..., Any]:
     """Return a function that evaluates the gradient of `fun`.
 
     Parameters
     ----------
-    fun, argnums, has_aux, holomorphic, allow_int
+    fun, argnums, has_aux, holomorphic, allow_int, memory
         As for :func:`value_and_grad`.
 
     Returns
@@ -195,7 +227,7 @@ def grad(
     ShapeError, DTypeError, StructureError
         As for :func:`value_and_grad`.
     """
-    both = _value_and_grad("grad", fun, argnums, has_aux, holomorphic, allow_int)
+    both = _value_and_grad("grad", fun, argnums, has_aux, holomorphic, allow_int, memory)
 
     @named_like("grad", fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tracejit.core.errors import DTypeError
 from tracejit.core.pytree import tree_flatten, tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Zero
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.dtypes import is_complex, is_float
+from tracejit.ir.dtypes import float0, is_complex, is_float, is_inexact
 from tracejit.ops.constant import iota
 from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import eq
@@ -83,6 +85,8 @@ def jacfwd(
             def pushed(direction: Any, number: int = number) -> Sequence[Any]:
                 tangents = [direction if i == number else Zero(a) for i, a in enumerate(avals)]
                 values, found = jvp_flat(flat, leaves, tangents)
+                for x in values[: flat.count]:
+                    _check_forward_output(get_aval(x), holomorphic)
                 return [*values, *map(materialize, found[: flat.count])]
 
             both, axes = batch_flat(pushed, aval.size, [0], [_basis(aval)])
@@ -96,9 +100,6 @@ def jacfwd(
             columns.append(block)
         if not leaves:
             outs = flat()
-        for out in outs[: flat.count]:
-            if holomorphic:
-                check_real_output("jacfwd", get_aval(out), holomorphic)
         per_out = [
             _chosen(tree_unflatten(treedef, [block[i] for block in columns]), argnums)
             for i in range(flat.count)
@@ -128,6 +129,18 @@ def _check_forward_input(
             else "inputs must be floating (for complex ones use holomorphic=True, or jvp)"
         )
         raise DTypeError(f"jacfwd: {where} has dtype {dtype}; {wanted}")
+
+
+def _check_forward_output(aval: ShapedArray, holomorphic: bool) -> None:
+    if holomorphic:
+        check_real_output("jacfwd", aval, holomorphic)
+    elif not is_inexact(aval.dtype):
+        raise DTypeError(f"jacfwd: the outputs must be floating or complex; got {aval.dtype}")
+
+
+def _varies(aval: ShapedArray) -> bool:
+    """Whether derivatives by arrays of `aval` are arrays (not float0)."""
+    return is_inexact(aval.dtype)
 
 
 def jacrev(
@@ -163,24 +176,27 @@ def jacrev(
         leaves, treedef = tree_flatten(chosen)
         flat = FlatFunction(bind_positions(fun, positions, args, kwargs), treedef, has_aux)
         outs, pullback = vjp_flat(flat, leaves)
+        inputs = [get_aval(x) for x in leaves]
         avals = [get_aval(x) for x in outs]
         per_out = []
         for number, aval in enumerate(avals[: flat.count]):
             check_real_output("jacrev", aval, holomorphic)
 
             def pulled(direction: Any, number: int = number) -> Sequence[Any]:
-                return [
-                    materialize(ct)
-                    for ct in pullback(
-                        [direction if i == number else Zero(a) for i, a in enumerate(avals)]
-                    )
-                ]
+                seeds = [direction if i == number else Zero(a) for i, a in enumerate(avals)]
+                found = pullback(seeds)
+                return [materialize(ct) for ct, x in zip(found, inputs, strict=True) if _varies(x)]
 
             cts, axes = batch_flat(pulled, aval.size, [0], [_basis(aval)])
             rows = []
-            for x, ct, axis in zip(leaves, cts, axes, strict=True):
-                first = force_axis(ct, axis, 0, aval.size)
-                rows.append(reshape(first, (*aval.shape, *get_aval(x).shape)))
+            found = iter(zip(cts, axes, strict=True))
+            for x in inputs:
+                shape = (*aval.shape, *x.shape)
+                if not _varies(x):
+                    rows.append(np.zeros(shape, float0))
+                    continue
+                ct, axis = next(found)
+                rows.append(reshape(force_axis(ct, axis, 0, aval.size), shape))
             per_out.append(_chosen(tree_unflatten(treedef, rows), argnums))
         result = tree_unflatten(flat.out_treedef, per_out)
         return (result, flat.aux(outs)) if has_aux else result

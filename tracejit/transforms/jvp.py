@@ -15,7 +15,7 @@ from tracejit.ir.dtypes import is_inexact
 from tracejit.ir.program import Program
 from tracejit.ops.shape import zeros_like_aval
 from tracejit.transforms.dce import dce
-from tracejit.transforms.stage import evaluate, stage
+from tracejit.transforms.stage import evaluate, replaying, source_now, stage
 
 __all__ = ["JVPInterpreter", "JVPTracer", "instantiate_zero", "jvp_flat", "jvp_program"]
 
@@ -66,9 +66,11 @@ class JVPInterpreter:
             else:
                 primals.append(x)
                 tangents.append(None)
-        with interpreting(self.parent):
-            if not active:
+        if not active:
+            with interpreting(self.parent):
                 return self.parent.process(primitive, operands, params)
+        # The source is found once for all that the rule binds.
+        with interpreting(self.parent), replaying(source_now()):
             for i, t in enumerate(tangents):
                 if t is None:
                     tangents[i] = Zero(get_aval(primals[i]))

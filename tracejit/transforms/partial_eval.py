@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from tracejit.core.interpreter import Interpreter, current_interpreter, interpreting
@@ -24,7 +25,11 @@ from tracejit.transforms.stage import (
     stage,
 )
 
-__all__ = ["PartialEvalInterpreter", "partial_eval_program", "partial_eval_rules"]
+__all__ = ["PartialEvalInterpreter", "memory_budget", "partial_eval_program", "partial_eval_rules"]
+
+memory_budget: ContextVar[int | None] = ContextVar("memory_budget", default=None)
+"""Bytes that the residuals of loops may take in the linearization in progress (``grad(f,
+memory=...)``); the partial evaluation rules of loops ask for it.  None is no bound."""
 
 Rule = Callable[["PartialEvalInterpreter", tuple[Any, ...], dict[str, Any]], Any]
 
@@ -112,7 +117,8 @@ def partial_eval_program(
         else tuple(instantiate)
     )
     memo = _memo.setdefault(program, {})
-    found = memo.get((unknown, wanted))
+    key = (unknown, wanted, memory_budget.get())
+    found = memo.get(key)
     if found is not None:
         return found
     rest = Program((), (), ())
@@ -152,5 +158,5 @@ def partial_eval_program(
     avals = [a for a, flag in zip(program.in_avals, unknown, strict=True) if not flag]
     known = dce(stage(known_part, avals, f"{program.name}_known"))
     found = known, rest, unknown_out, n_residuals
-    memo[unknown, wanted] = found
+    memo[key] = found
     return found

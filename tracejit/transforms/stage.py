@@ -43,8 +43,15 @@ __all__ = [
     "stage_tree",
 ]
 
+_WEAK_FLOAT = PYTHON_SCALARS[float]
+
 # The source of the equation that is being replayed, so that its descendants keep its line.
 _replayed: ContextVar[Source | None] = ContextVar("replayed_source", default=None)
+
+
+def source_now() -> Source | None:
+    """Return the source of what is being bound: that of the replayed equation, or the user's."""
+    return _replayed.get() or current_source()
 
 
 class replaying:
@@ -112,7 +119,10 @@ class StageInterpreter:
                 return var
             check_live(x)
             return self._constant(x, x.aval, x)
-        if type(x) in PYTHON_SCALARS:
+        kind = type(x)
+        if kind is float:
+            return Literal(x, _WEAK_FLOAT)
+        if kind in PYTHON_SCALARS:
             return Literal(x, aval_of_scalar(x))
         aval = get_aval(x)
         if isinstance(x, Array):
@@ -146,7 +156,7 @@ class StageInterpreter:
             ]
         )
         avals = primitive.result_avals(tuple([a.aval for a in inputs]), params)
-        source = _replayed.get() or current_source()
+        source = source_now()
         if primitive.multiple:
             outputs = tuple([Var(aval) for aval in avals])
             self.equations.append(Equation(primitive, inputs, params, outputs, source))
