@@ -57,6 +57,22 @@ def test_a_captured_numpy_array_is_copied() -> None:
     assert np.all(np.asarray(program.constants[0][1]) == 1)
 
 
+def test_a_captured_numpy_array_may_change_while_tracing() -> None:
+    captured = np.arange(6.0).reshape(2, 3).T
+
+    def fun(x: Any) -> list[Any]:
+        y = add(add(x, captured), captured)
+        captured[1] = -0.0
+        captured[2] = 9.0
+        return [add(y, captured)]
+
+    program = stage(fun, [ShapedArray((3, 2), "float64")])
+    assert len(program.constants) == 2
+    np.testing.assert_array_equal(
+        evaluate(program, [np.zeros((3, 2))])[0], [[0.0, 9.0], [2.0, 8.0], [13.0, 19.0]]
+    )
+
+
 def test_evaluate_gives_the_same_program_with_the_same_sources() -> None:
     constant = from_numpy(np.arange(6.0).reshape(2, 3))
     program = stage(lambda x: [mul(add(sin(x), constant), 2.0), 3.0], [F64])

@@ -10,6 +10,7 @@ import numpy as np
 from tracejit.core.pytree import tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
+from tracejit.transforms.flat import positions_of
 from tracejit.transforms.stage import function_name, stage_tree
 
 __all__ = ["ShapeDtypeStruct", "abstract_leaf", "eval_shape", "make_program"]
@@ -132,10 +133,9 @@ def make_program(
     -----
     ``make_jaxpr`` is the same under JAX's name.
     """
-    static = {static_argnums} if isinstance(static_argnums, int) else set(static_argnums)
 
     def make(*args: Any, **kwargs: Any) -> Any:
-        fixed = {i % len(args) for i in static}
+        fixed = positions_of("make_program", static_argnums, len(args), "static_argnums")
 
         def of_traced(*given: Any, **kwargs: Any) -> Any:
             rest = iter(given)

@@ -116,7 +116,9 @@ def materialize(t: Any) -> Any:
     return array_or_tracer(instantiate_zero(t))
 
 
-def positions_of(name: str, argnums: int | Sequence[int], count: int) -> tuple[int, ...]:
+def positions_of(
+    name: str, argnums: int | Sequence[int], count: int, param: str = "argnums"
+) -> tuple[int, ...]:
     """Return the positions that `argnums` names, counted from 0.
 
     Raises
@@ -128,13 +130,13 @@ def positions_of(name: str, argnums: int | Sequence[int], count: int) -> tuple[i
     for number in numbers:
         if not isinstance(number, (int, np.integer)):
             raise StructureError(
-                f"{name}: argnums must be an int or a sequence of ints; got {argnums!r}"
+                f"{name}: {param} must be an int or a sequence of ints; got {argnums!r}"
             )
         if not -count <= number < count:
             raise StructureError(
-                f"{name}: argnums={argnums!r} names argument {number}, but the function was "
+                f"{name}: {param}={argnums!r} names argument {number}, but the function was "
                 f"called with {count} positional argument{'s' * (count != 1)}; arguments "
-                "given by keyword cannot be named by argnums"
+                f"given by keyword cannot be named by {param}"
             )
     return tuple(int(number) % count for number in numbers)
 

@@ -55,7 +55,10 @@ def source_now() -> Source | None:
 
 
 class replaying:
-    """Context manager: equations recorded inside have `source`, or their own if it is None."""
+    """Context manager: equations recorded inside have `source`, or their own if it is None.
+
+    A rule that calls a function of the user does so under ``replaying(None)``, for its lines.
+    """
 
     __slots__ = ("_source", "_token")
 
@@ -101,7 +104,7 @@ class StageInterpreter:
         self.equations: list[Equation] = []
         self._constants: list[tuple[Var, Any]] = []
         # By identity; the object is kept with its Var so that its id stays its own.
-        self._kept: dict[int, tuple[Var, Any]] = {}
+        self._kept: dict[int, tuple[Var, Any, Any]] = {}
 
     def new_input(self, aval: ShapedArray) -> StageTracer:
         """Return a tracer for a new input of the Program."""
@@ -135,14 +138,15 @@ class StageInterpreter:
 
     def _constant(self, x: Any, aval: ShapedArray, value: Any) -> Var:
         found = self._kept.get(id(x))
-        if found is not None:
+        if found is not None and (value is not None or _unchanged(found[2], x)):
             return found[0]
         if aval.device is not None:
             aval = ShapedArray(aval.shape, aval.dtype, aval.weak)
         var = Var(aval)
-        self._kept[id(x)] = (var, x)
-        # A NumPy array may be written to later, so it is copied.
-        self._constants.append((var, from_numpy(x) if value is None else value))
+        if value is None:  # a NumPy array may be written to later, so it is copied
+            value = from_numpy(x)
+        self._kept[id(x)] = (var, x, value)
+        self._constants.append((var, value))
         return var
 
     def process(
@@ -170,6 +174,16 @@ class StageInterpreter:
         atoms = [self.atom(x) for x in outputs]
         self.finished = True
         return Program(self.inputs, self.equations, atoms, self._constants, name)
+
+
+def _unchanged(captured: Array, x: Any) -> bool:
+    """Whether a NumPy array still has the bytes that were captured."""
+    if captured.aval.dtype is float0:
+        return True
+    now = np.ascontiguousarray(x)
+    return now.dtype == captured.buf.dtype and bool(
+        np.array_equal(now.view(np.uint8), captured.buf.view(np.uint8))
+    )
 
 
 def _python_value(x: Any) -> Any:
