@@ -6,6 +6,7 @@ transpose of ``broadcast_in_dim``.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -103,7 +104,7 @@ def _transpose_lower(k: Any, x: Loader, *, permutation: tuple[int, ...]) -> Load
     return lambda index: x(tuple(index[i] for i in source))
 
 
-transpose_p = define(
+transpose_p: Primitive = define(
     "transpose",
     impl=lambda xp, x, *, permutation: xp.transpose(x, permutation),
     shape=_transpose_shape,
@@ -149,7 +150,7 @@ def broadcast_in_dim(x: Any, shape: Sequence[int], axes: Sequence[int]) -> Any:
 def _broadcast_shape(
     x: ShapedArray, *, shape: tuple[int, ...], axes: tuple[int, ...]
 ) -> ShapedArray:
-    increasing = all(a < b for a, b in zip(axes, axes[1:], strict=False))
+    increasing = all(a < b for a, b in itertools.pairwise(axes))
     fits = (
         len(axes) == x.ndim
         and increasing
@@ -213,7 +214,7 @@ def _broadcast_lower(
     return load
 
 
-broadcast_in_dim_p = define(
+broadcast_in_dim_p: Primitive = define(
     "broadcast_in_dim",
     impl=_broadcast_impl,
     shape=_broadcast_shape,
@@ -310,7 +311,7 @@ def _reshape_lower(k: Any, x: Any, *, shape: tuple[int, ...]) -> Loader:
     return lambda index: x(k.reshape_index(index, shape, x.aval.shape))
 
 
-reshape_p = define(
+reshape_p: Primitive = define(
     "reshape",
     impl=lambda xp, x, *, shape: xp.reshape(x, shape),
     shape=_reshape_shape,
@@ -383,7 +384,7 @@ def _sum_transpose(ct: Any, x: Any, *, axes: tuple[int, ...]) -> tuple[Any]:
     return (broadcast_in_dim(ct, x.aval.shape, kept),)
 
 
-reduce_sum_p = define(
+reduce_sum_p: Primitive = define(
     "reduce_sum",
     impl=_sum_impl,
     shape=lambda x, *, axes: x.update(shape=reduced_shape("reduce_sum", x, axes)),

@@ -1,0 +1,589 @@
+"""Assemble a Plan: place the values of a Block in memory, number the kernels, write the steps.
+
+Loops own two buffers a carried value and exchange their pointers after each trip; a value that is
+updated in place has one.  What a loop stacks is written straight to its place, what it scans is
+read from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracejit.compiler.contract import stacks
+from tracejit.compiler.lift import lift
+from tracejit.compiler.loaders import LoopBuilder
+from tracejit.compiler.memory import Arena, draft_values, in_place_pairs, last_uses
+from tracejit.compiler.schedule import Draft, schedule
+from tracejit.compiler.values import Block, Group, Opaque, Value
+from tracejit.core.primitive import impl
+from tracejit.ir import scalar as s
+from tracejit.ir.avals import ShapedArray
+from tracejit.ir.kernel import For, Kernel, Reduce, Store, statements
+from tracejit.ir.plan import (
+    Assign,
+    Branch,
+    Callback,
+    Copy,
+    Launch,
+    LibraryCall,
+    Plan,
+    Point,
+    Repeat,
+    Slot,
+    Step,
+    While,
+)
+from tracejit.ir.target import Target
+
+__all__ = ["assemble"]
+
+BOOL = ShapedArray((), "bool")
+
+
+def assemble(
+    name: str, block: Block, target: Target, donated: Sequence[bool] = ()
+) -> Plan:
+    """Return the plan of a block.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    block : Block
+        From :func:`tracejit.compiler.blocks.build_block`.
+    target : Target
+        What it runs on.
+    donated : sequence of bool
+        Which inputs may be overwritten.
+    """
+    return _Assembler(name, block, target, donated).plan()
+
+
+class _Scope:
+    """One block being assembled: where its values are."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.slots: dict[Value, int] = {}
+        self.drafts: dict[int, list[Draft]] = {}
+        self.owned: dict[Value, int] = {}
+        self.shares: dict[Value, int] = {}
+
+
+class _Assembler:
+    def __init__(
+        self, name: str, block: Block, target: Target, donated: Sequence[bool]
+    ) -> None:
+        self.name = name
+        self.root = block
+        self.target = target
+        self.donated = donated
+        self.k = LoopBuilder(target.natively)
+        self.slots: list[Slot] = []
+        self.kernels: list[Kernel] = []
+        self.by_text: dict[str, int] = {}
+        self.constants: list[Any] = []
+        self.arena = Arena()
+        self.aliases: dict[int, int] = {}
+        self.notes: list[str] = []
+
+    def plan(self) -> Plan:
+        block = self.root
+        inputs = [self.slot("input", n, v.aval) for n, v in enumerate(block.inputs)]
+        targets = [self.slot("output", n, v.aval) for n, v in enumerate(block.outputs)]
+        consumable: dict[Value, Value | None] = {
+            v: None for v, d in zip(block.inputs, self.donated, strict=False) if d
+        }
+        scope = _Scope(block)
+        scope.slots.update(zip(block.inputs, inputs, strict=True))
+        steps, results = self.block(scope, targets, consumable)
+        for n, (result, wanted) in enumerate(zip(results, targets, strict=True)):
+            start = self.slots[result]
+            if start.kind == "input" and block.inputs[start.number] in consumable:
+                if start.number not in self.aliases.values():
+                    self.aliases[n] = start.number
+            if wanted != result:
+                steps.append(Copy(wanted, result, start.aval.nbytes))
+        self.collect_notes(block)
+        return Plan(
+            name=self.name,
+            kernels=tuple(self.kernels),
+            steps=tuple(steps),
+            slots=tuple(self.slots),
+            inputs=tuple(v.aval for v in block.inputs),
+            outputs=tuple(v.aval for v in block.outputs),
+            constants=tuple(self.constants),
+            arena_bytes=self.arena.peak,
+            aliases=self.aliases,
+            notes=tuple(self.notes),
+        )
+
+    def collect_notes(self, block: Block) -> None:
+        self.notes.extend(block.notes)
+        for item in block.items:
+            if isinstance(item, Opaque):
+                for body in item.bodies:
+                    self.collect_notes(body)
+
+    def slot(self, kind: str, number: int, aval: ShapedArray) -> int:
+        self.slots.append(Slot(kind, number, aval))
+        return len(self.slots) - 1
+
+    def pointer(self, aval: ShapedArray) -> int:
+        return self.slot("pointer", 0, aval)
+
+    # -------------------------------------------------------------------- blocks
+
+    def block(
+        self, scope: _Scope, targets: Sequence[int | None], consumable: dict[Value, Value | None]
+    ) -> tuple[list[Step], list[int]]:
+        """Return the steps of a block, and the slots in which its outputs are at the end.
+
+        Parameters
+        ----------
+        scope : _Scope
+            With the slots of the block's inputs.
+        targets : sequence of int or None
+            Slots into which the outputs should be written; an output that is computed lands there
+            unless it could be updated in place of a consumable input.
+        consumable : dict of Value to Value or None
+            Inputs whose memory may be overwritten once they are dead: by any value, or by the
+            one output that is named (what a loop carries in the same place).
+        """
+        block = scope.block
+        for value, array in block.constants:
+            self.constants.append(array)
+            scope.slots[value] = self.slot("constant", len(self.constants) - 1, value.aval)
+        outputs = {v.base for v in block.outputs}
+        for n, item in enumerate(block.items):
+            if isinstance(item, Group):
+                scope.drafts[n] = schedule(self.k, item, self._read_outside(block, n, outputs))
+        last = last_uses(block, scope.drafts)
+        wanted: dict[Value, int] = {}
+        for v, t in zip(block.outputs, targets, strict=True):
+            if t is not None and v.base.kind == "temporary" and v.base not in wanted:
+                wanted[v.base] = t
+        shared = self._share(scope, last, wanted, consumable)
+        steps: list[Step] = []
+        for n, item in enumerate(block.items):
+            if isinstance(item, Group):
+                for draft in scope.drafts[n]:
+                    for v in draft.temporaries:
+                        self._place(scope, v, wanted, shared)
+                    for v in dict.fromkeys(draft_values(draft)):
+                        self._place(scope, v, wanted, shared)
+                    steps.append(self._launch(scope, draft))
+                for draft in scope.drafts[n]:
+                    for v in draft.temporaries:
+                        self._drop(scope, v)
+            else:
+                for v in item.outputs:
+                    self._place(scope, v, wanted, shared)
+                steps.extend(self._opaque(scope, item))
+            for v, at in last.items():
+                if at == n:
+                    self._drop(scope, v)
+        results = [self.find(scope, v) for v in block.outputs]
+        for v in list(scope.owned):
+            self._drop(scope, v)
+        return steps, results
+
+    def _read_outside(self, block: Block, number: int, outputs: set[Value]) -> set[Value]:
+        """Return the values of group `number` that other items or the caller read."""
+        mine = {t.value for t in block.items[number].tasks}
+        read = mine & outputs
+        for n, item in enumerate(block.items):
+            if n == number:
+                continue
+            if isinstance(item, Opaque):
+                read |= mine & {v.base for v in item.inputs}
+            else:
+                read |= mine & self._group_reads(item)
+        return read
+
+    def _group_reads(self, group: Group) -> set[Value]:
+        found = getattr(group, "reads", None)
+        if found is None:
+            found = set()
+            for d in schedule(self.k, group, {t.value for t in group.tasks}):
+                found |= {v.base for v in draft_values(d)}
+            group.reads = found  # type: ignore[attr-defined]
+        return found
+
+    def _share(
+        self,
+        scope: _Scope,
+        last: dict[Value, int],
+        wanted: dict[Value, int],
+        consumable: dict[Value, Value | None],
+    ) -> dict[Value, Value]:
+        """Return ``{value: value whose storage it takes}``, never closing a circle."""
+        takes: dict[Value, Value] = {}
+        given: set[Value] = set()
+        for n, item in enumerate(scope.block.items):
+            if not isinstance(item, Group):
+                continue
+            dying = {
+                v
+                for v, at in last.items()
+                if at == n and v not in given and (v.kind == "temporary" or v in consumable)
+            }
+            for out, v in in_place_pairs(scope.drafts[n], dying).items():
+                root = v
+                while root in takes:
+                    root = takes[root]
+                if root.kind != "temporary" and out in wanted and root not in consumable:
+                    continue
+                takes[out] = v
+                given.add(v)
+        ends = {v: out for out, v in takes.items()}
+        for v, allowed in consumable.items():
+            end = v
+            while end in ends:
+                end = ends[end]
+            if v in ends and allowed is not None and end is not allowed.base:
+                del takes[ends[v]]
+        return takes
+
+    def _root(self, takes: dict[Value, Value], v: Value) -> Value:
+        while v in takes:
+            v = takes[v]
+        return v
+
+    def _place(
+        self, scope: _Scope, v: Value, wanted: dict[Value, int], takes: dict[Value, Value]
+    ) -> None:
+        v = v.base
+        if v in scope.slots:
+            return
+        root = self._root(takes, v)
+        if root in scope.slots and root is not v:
+            slot = scope.slots[root]
+            scope.slots[v] = self._view(slot, v.aval)
+            owner = scope.owned.get(root)
+            if owner is not None:
+                scope.owned[v] = owner
+                scope.shares[v] = scope.shares.get(root, 1)
+            return
+        # The storage of a chain of values that take it over: an output's place if one is an output.
+        chain = [w for w in (v, *takes) if self._root(takes, w) is root]
+        for w in chain:
+            if w in wanted:
+                scope.slots[v] = self._view(wanted[w], v.aval)
+                return
+        offset = self.arena.allocate(v.aval.nbytes)
+        scope.slots[v] = self.slot("arena", offset, v.aval)
+        scope.owned[v] = offset
+
+    def _view(self, slot: int, aval: ShapedArray) -> int:
+        """Return a slot at the same place with another aval."""
+        found = self.slots[slot]
+        if found.aval == aval or found.kind == "pointer":
+            return slot
+        return self.slot(found.kind, found.number, aval)
+
+    def _drop(self, scope: _Scope, v: Value) -> None:
+        offset = scope.owned.pop(v, None)
+        if offset is not None and offset not in scope.owned.values():
+            self.arena.release(offset)
+
+    def find(self, scope: _Scope, v: Value) -> int:
+        """Return the slot of a value; a view of another shape shares the pointer."""
+        slot = scope.slots[v.base]
+        return slot if v.base is v else self._view(slot, v.aval)
+
+    # ------------------------------------------------------------------- kernels
+
+    def _launch(self, scope: _Scope, draft: Draft) -> Launch:
+        numbers: dict[Value, int] = {}
+        by_slot: dict[int, int] = {}
+        buffers: list[list[Any]] = []
+        slots: list[int] = []
+        written = {
+            st.buffer for st in statements(draft.body) if isinstance(st, Store)
+        }
+        for v in dict.fromkeys(draft_values(draft)):
+            slot = scope.slots[v.base]
+            mode = "out" if v in written else "in"
+            key = self._storage(slot)
+            if key in by_slot and buffers[by_slot[key]][0].aval.dtype == v.aval.dtype:
+                number = by_slot[key]
+                if buffers[number][1] != mode:
+                    buffers[number][1] = "inout"
+            else:
+                number = len(buffers)
+                by_slot[key] = number
+                buffers.append([v, mode])
+                slots.append(slot)
+            numbers[v] = number
+        read = {
+            e.attr
+            for st in statements(draft.body)
+            for e in s.walk(_expressions(st))
+            if e.op == "load"
+        }
+        for v in written & read:
+            buffers[numbers[v]][1] = "inout"  # type: ignore[index]
+        kernel, sizes, floats = lift(
+            draft.body, [(v, mode) for v, mode in buffers], numbers
+        )
+        text = kernel.text()
+        number = self.by_text.setdefault(text, len(self.kernels))
+        if number == len(self.kernels):
+            self.kernels.append(kernel)
+        return Launch(
+            number, tuple(slots), sizes, floats, draft.rows, _cost(draft), draft.sources
+        )
+
+    def _storage(self, slot: int) -> Any:
+        found = self.slots[slot]
+        return (found.kind, found.number) if found.kind != "pointer" else slot
+
+    # -------------------------------------------------------------------- opaque
+
+    def _opaque(self, scope: _Scope, item: Opaque) -> list[Step]:
+        name = item.equation.primitive.name
+        if name == "scan":
+            return self._scan(scope, item)
+        if name == "while_loop":
+            return self._while(scope, item)
+        if name == "cond":
+            return self._cond(scope, item)
+        inputs = tuple(self.find(scope, v) for v in item.inputs)
+        outputs = tuple(scope.slots[v] for v in item.outputs)
+        eq = item.equation
+        form = stacks(eq) if name == "dot_general" else None
+        if (
+            form is not None
+            and "matmul" in self.target.libraries
+            and eq.outputs[0].aval.dtype.name in ("float32", "float64")
+            and all(a.aval.dtype == eq.outputs[0].aval.dtype for a in eq.inputs)
+        ):
+            batch, m, n, k, ta, tb = form
+            params = (batch, m, n, k, int(ta), int(tb))
+            return [LibraryCall("matmul", (*inputs, *outputs), params, eq.source)]
+        return [Callback(name, _caller(eq), inputs, outputs, eq.source)]
+
+    def _inner(
+        self, scope: _Scope, body: Block, slots: Sequence[int]
+    ) -> _Scope:
+        del scope
+        inner = _Scope(body)
+        inner.slots.update(zip(body.inputs, slots, strict=True))
+        return inner
+
+    def _cond(self, scope: _Scope, item: Opaque) -> list[Step]:
+        index, *operands = [self.find(scope, v) for v in item.inputs]
+        targets = [scope.slots[v] for v in item.outputs]
+        branches = []
+        for body in item.bodies:
+            inner = self._inner(scope, body, operands)
+            steps, results = self.block(inner, targets, {})
+            steps += [
+                Copy(t, r, self.slots[t].aval.nbytes)
+                for t, r in zip(targets, results, strict=True)
+                if t != r
+            ]
+            branches.append(tuple(steps))
+        return [Branch(index, tuple(branches))]
+
+    def _while(self, scope: _Scope, item: Opaque) -> list[Step]:
+        params = item.equation.params
+        nc, nb = params["cond_nconsts"], params["body_nconsts"]
+        slots = [self.find(scope, v) for v in item.inputs]
+        condition, body = item.bodies
+        carry = _Carry(self, scope, item.outputs, slots[nc + nb :], body, nb)
+        predicate_offset = self.arena.allocate(1)
+        predicate = self.slot("arena", predicate_offset, BOOL)
+        inner = self._inner(scope, condition, [*slots[:nc], *carry.inside])
+        test, results = self.block(inner, [predicate], {})
+        if results[0] != predicate:
+            test.append(Copy(predicate, results[0], 1))
+        inner = self._inner(scope, body, [*slots[nc : nc + nb], *carry.inside])
+        steps, results = self.block(
+            inner, carry.next, dict(zip(body.inputs[nb:], body.outputs, strict=True))
+        )
+        steps += carry.exchange(results)
+        out: list[Step] = [
+            *carry.start(),
+            While(tuple(test), predicate, tuple(steps)),
+            *carry.finish(),
+        ]
+        carry.release()
+        self.arena.release(predicate_offset)
+        return out
+
+    def _scan(self, scope: _Scope, item: Opaque) -> list[Step]:
+        params = item.equation.params
+        n_consts, n_carry = params["n_consts"], params["n_carry"]
+        length, reverse = params["length"], params["reverse"]
+        slots = [self.find(scope, v) for v in item.inputs]
+        (body,) = item.bodies
+        consts = slots[:n_consts]
+        xs = slots[n_consts + n_carry :]
+        initial = slots[n_consts : n_consts + n_carry]
+        carry = _Carry(self, scope, item.outputs[:n_carry], initial, body, n_consts)
+        ys = [scope.slots[v] for v in item.outputs[n_carry:]]
+        steps: list[Step] = []
+        x_slots, y_slots = [], []
+        for x, v in zip(xs, body.inputs[n_consts + n_carry :], strict=True):
+            p = self.pointer(v.aval)
+            steps.append(Point(p, x, v.aval.nbytes, reverse))
+            x_slots.append(p)
+        for y, v in zip(ys, body.outputs[n_carry:], strict=True):
+            p = self.pointer(v.aval)
+            steps.append(Point(p, y, v.aval.nbytes, reverse))
+            y_slots.append(p)
+        inner = self._inner(scope, body, [*consts, *carry.inside, *x_slots])
+        inside, results = self.block(
+            inner,
+            [*carry.next, *y_slots],
+            dict(zip(body.inputs[n_consts : n_consts + n_carry], body.outputs, strict=False)),
+        )
+        steps += inside
+        for y, r in zip(y_slots, results[n_carry:], strict=True):
+            if y != r:
+                steps.append(Copy(y, r, self.slots[y].aval.nbytes))
+        steps += carry.exchange(results[:n_carry])
+        out: list[Step] = [*carry.start(), Repeat(length, tuple(steps)), *carry.finish()]
+        carry.release()
+        return out
+
+
+class _Carry:
+    """The carried values of a loop: two buffers each, whose pointers are exchanged."""
+
+    def __init__(
+        self,
+        assembler: _Assembler,
+        scope: _Scope,
+        outputs: Sequence[Value],
+        initial: Sequence[int],
+        body: Block,
+        first: int,
+    ) -> None:
+        self.a = assembler
+        self.initial = list(initial)
+        self.targets = [scope.slots[v] for v in outputs]
+        self.avals = [v.aval for v in outputs]
+        carried = body.inputs[first : first + len(outputs)]
+        # Values that change places (u_old, u = u, u_new) end up in one another's buffers, so
+        # these loops need two buffers besides the place of the result.
+        rotates = any(
+            v.base in carried and v.base is not carried[n]
+            for n, v in enumerate(body.outputs[: len(outputs)])
+        )
+        self.inside = [self.a.pointer(aval) for aval in self.avals]
+        self.next = [self.a.pointer(aval) for aval in self.avals]
+        self.offsets: list[int] = []
+        self.spare = [self._buffer(aval) for aval in self.avals]
+        self.first = [self._buffer(aval) for aval in self.avals] if rotates else self.targets
+
+    def _buffer(self, aval: ShapedArray) -> int:
+        self.offsets.append(self.a.arena.allocate(aval.nbytes))
+        return self.a.slot("arena", self.offsets[-1], aval)
+
+    def start(self) -> list[Step]:
+        """Copy the initial values into the loop's own buffers; set the pointers."""
+        steps: list[Step] = [
+            Copy(t, i, aval.nbytes)
+            for t, i, aval in zip(self.first, self.initial, self.avals, strict=True)
+        ]
+        if self.inside:
+            steps.append(
+                Assign((*self.inside, *self.next), (*self.first, *self.spare))
+            )
+        return steps
+
+    def exchange(self, results: Sequence[int]) -> list[Step]:
+        """Make the results of a trip the values of the next."""
+        steps: list[Step] = []
+        sources: list[int] = []
+        own = set(self.inside) | set(self.next)
+        for n, r in enumerate(results):
+            if r not in own or r in sources or not self._fits(r, n):
+                steps.append(Copy(self.next[n], r, self.avals[n].nbytes))
+                r = self.next[n]
+            sources.append(r)
+        # A later result may have claimed the buffer into which an earlier one was copied.
+        assert len(set(sources)) == len(sources)
+        free = [i for i in self.inside if i not in sources]
+        targets, origins = [], []
+        for i, r in zip(self.inside, sources, strict=True):
+            if i != r:
+                targets.append(i)
+                origins.append(r)
+        for n, own_next in enumerate(self.next):
+            if own_next in sources:
+                match = next(
+                    f for f in free if self._size(f) == self.avals[n].nbytes
+                )
+                free.remove(match)
+                targets.append(own_next)
+                origins.append(match)
+        if targets:
+            steps.append(Assign(tuple(targets), tuple(origins)))
+        return steps
+
+    def _size(self, slot: int) -> int:
+        return self.a.slots[slot].aval.nbytes
+
+    def _fits(self, slot: int, n: int) -> bool:
+        return self._size(slot) == self.avals[n].nbytes
+
+    def finish(self) -> list[Step]:
+        """Bring the final values to where the caller expects them."""
+        return [
+            Copy(t, i, aval.nbytes)
+            for t, i, aval in zip(self.targets, self.inside, self.avals, strict=True)
+        ]
+
+    def release(self) -> None:
+        """Give the second buffers back."""
+        for o in self.offsets:
+            self.a.arena.release(o)
+
+
+def _expressions(st: Any) -> list[s.Expr]:
+    if isinstance(st, Store):
+        return [st.offset, st.value]
+    if isinstance(st, Reduce):
+        return [x for a in st.accumulators for x in (a.value, a.index) if x is not None]
+    assert isinstance(st, For)
+    return []
+
+
+def _cost(draft: Draft) -> float:
+    """Estimate nanoseconds on one core: vector instructions and bytes of main memory."""
+    units, nbytes = 0.0, 0.0
+    seen: set[s.Expr] = set()
+    values: set[Value] = set()
+    for st in statements(draft.body):
+        for e in s.walk(_expressions(st)):
+            if e not in seen:
+                seen.add(e)
+                units += s.COSTS.get(e.op, 1)
+        if isinstance(st, Store):
+            values.add(st.buffer)  # type: ignore[arg-type]
+    for v in draft_values(draft):
+        values.add(v)
+    nbytes = sum(v.aval.nbytes for v in values)
+    nests = max(len(draft.body), 1)
+    return max(draft.elements * units / nests * 0.05, nbytes * 0.05)
+
+
+def _caller(eq: Any) -> Any:
+    """Return the NumPy meaning of an equation as a function of arrays."""
+    rule, params = impl[eq.primitive], eq.params
+    multiple = eq.primitive.multiple
+
+    def call(*arrays: np.ndarray[Any, Any]) -> list[Any]:
+        with np.errstate(all="ignore"):
+            out = rule(np, *arrays, **params)
+        return list(out) if multiple else [out]
+
+    call.__name__ = eq.primitive.name
+    return call

@@ -1,0 +1,242 @@
+"""From a simplified Program to a Block: loaders composed, tasks grouped, the rest opaque.
+
+An equation is *opaque* if no loop nest computes it: control flow, calls of a library, and what has no
+lowering rule (it runs by a counted callback to its NumPy meaning).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracejit.compiler.contract import SMALL_MATRIX, canonicalise, stacks
+from tracejit.compiler.fuse import decide
+from tracejit.compiler.group import group_tasks
+from tracejit.compiler.loaders import Loader, LoopBuilder, NeedStore, NotNative, computing
+from tracejit.compiler.values import Block, Group, Item, Opaque, Task, Value
+from tracejit.core.primitive import lower
+from tracejit.ir.dtypes import is_complex, is_float
+from tracejit.ir.program import Atom, Equation, Literal, Program, Var, sub_programs
+from tracejit.ir.target import Target
+
+__all__ = ["build_block"]
+
+_DOT_FLOATS = ("float32", "float64")
+
+
+def build_block(program: Program, target: Target) -> Block:
+    """Return the Block of a simplified Program.
+
+    Parameters
+    ----------
+    program : Program
+        Without calls; contractions canonical.
+    target : Target
+        What kernels and libraries can do.
+    """
+    return _Builder(program, target).build()
+
+
+class _Builder:
+    def __init__(self, program: Program, target: Target) -> None:
+        self.program = program
+        self.target = target
+        self.forced: set[Var] = set()
+        self.opaque: dict[int, str] = {}
+        self.bodies: dict[int, tuple[Block, ...]] = {}
+        for n, eq in enumerate(program.equations):
+            why = self._why_opaque(eq)
+            if why:
+                self.opaque[n] = why
+            bodies = [p for _, p in sub_programs(eq.params)]
+            if eq.primitive.control and bodies:
+                self.bodies[n] = tuple(
+                    build_block(canonicalise(p), target) for p in bodies
+                )
+
+    def _why_opaque(self, eq: Equation) -> str:
+        if eq.primitive.control:
+            return "control flow"
+        if eq.primitive.effectful:
+            return "an effect"
+        if any(is_complex(a.aval.dtype) for a in (*eq.inputs, *eq.outputs)):
+            return "complex numbers"
+        if eq.primitive.name == "dot_general":
+            return self._why_library(eq)
+        return lower.absent.get(eq.primitive, "")
+
+    def _why_library(self, eq: Equation) -> str:
+        form = stacks(eq)
+        dtype = eq.outputs[0].aval.dtype
+        if form is None:
+            return "a contraction of another form"
+        _, m, n, k, _, _ = form
+        small = max(m, n, k) <= SMALL_MATRIX
+        vector = m == 1 or n == 1
+        if small or vector or dtype.name not in _DOT_FLOATS or "matmul" not in self.target.libraries:
+            return ""
+        return "matrix library"
+
+    def build(self) -> Block:
+        while True:
+            try:
+                return self._attempt()
+            except NeedStore as need:
+                self.forced.add(self._var_of(need.loader))
+            except NotNative as error:
+                owner = error.owner
+                number = next(
+                    n for n, eq in enumerate(self.program.equations) if eq is owner
+                )
+                self.opaque[number] = f"no kernel for {error}"
+
+    def _var_of(self, loader: Loader) -> Var:
+        return self.vars[id(loader)]
+
+    def _attempt(self) -> Block:
+        program = self.program
+        k = LoopBuilder(self.target.natively)
+        block = Block([Value(v.aval, "input", n) for n, v in enumerate(program.inputs)])
+        self.env: dict[Var, Loader] = {}
+        self.values: dict[Var, Value] = dict(zip(program.inputs, block.inputs, strict=True))
+        self.vars: dict[int, Var] = {}
+        self.block = block
+        self.k = k
+        for v, array in program.constants:
+            self.values[v] = self._constant(v.aval, array)
+        reductions = self._reductions()
+        stored = decide(program, set(self.opaque), self.forced, reductions)
+        items: list[Task | Item] = []
+        for n, eq in enumerate(program.equations):
+            if n in self.opaque:
+                items.append(self._opaque_item(n, eq))
+            elif not self._alias(eq, stored):
+                self._native(eq, stored, items)
+        block.outputs = [self._value(a) for a in program.outputs]
+        block.items = group_tasks(k, items)
+        self._note(block, stored)
+        return block
+
+    def _reductions(self) -> set[Var]:
+        out: set[Var] = set()
+        for n, eq in enumerate(self.program.equations):
+            name = eq.primitive.name
+            if n not in self.opaque and (
+                name.startswith("reduce_") or name in ("argmax", "argmin", "dot_general")
+            ):
+                out.update(eq.outputs)
+        return out
+
+    # ------------------------------------------------------------------- values
+
+    def _constant(self, aval: Any, array: Any) -> Value:
+        value = Value(aval, "constant", len(self.block.constants))
+        self.block.constants.append((value, array))
+        return value
+
+    def _value(self, a: Atom) -> Value:
+        if isinstance(a, Literal):
+            return self._constant(a.aval, np.asarray(a.value, a.aval.dtype))
+        return self.values[a]
+
+    def _loader(self, a: Atom, owner: Equation) -> Loader:
+        if isinstance(a, Literal):
+            return self.k.constant(a.value, a.aval.dtype)
+        found = self.env.get(a)
+        if found is None:
+            try:
+                found = self.k.load(self.values[a])
+            except NotNative as error:
+                error.owner = owner
+                raise
+            self.env[a] = found
+            self.vars[id(found)] = a
+        return found
+
+    # -------------------------------------------------------------------- items
+
+    def _opaque_item(self, n: int, eq: Equation) -> Opaque:
+        inputs = tuple(self._value(a) for a in eq.inputs)
+        outputs = tuple(Value(v.aval) for v in eq.outputs)
+        self.values.update(zip(eq.outputs, outputs, strict=True))
+        return Opaque(eq, inputs, outputs, self.bodies.get(n, ()))
+
+    def _alias(self, eq: Equation, stored: set[Var]) -> bool:
+        """Let a reshape that must be stored share the memory of its stored operand."""
+        (out,) = eq.outputs if len(eq.outputs) == 1 else (None,)
+        if eq.primitive.name != "reshape" or out not in stored:
+            return False
+        a = eq.inputs[0]
+        if not isinstance(a, Var) or a not in self.values:
+            return False
+        assert out is not None
+        self.values[out] = Value(out.aval, base=self.values[a])
+        return True
+
+    def _native(self, eq: Equation, stored: set[Var], items: list[Task | Item]) -> None:
+        loaders = [self._loader(a, eq) for a in eq.inputs]
+        try:
+            if eq.primitive.name == "dot_general":
+                result = self._small_product(eq, loaders)
+            else:
+                result = lower[eq.primitive](self.k, *loaders, **eq.params)
+        except NotNative as error:
+            error.owner = error.owner or eq
+            raise
+        results = result if eq.primitive.multiple else [result]
+        for v, function in zip(eq.outputs, results, strict=True):
+            loader = function
+            if not isinstance(function, Loader):
+                loader = self.k.loader(v.aval, function)
+            loader.owner = eq
+            self.vars[id(loader)] = v
+            if v in stored:
+                value = Value(v.aval)
+                try:
+                    computing(v.aval.dtype)
+                except NotNative as error:
+                    error.owner = eq
+                    raise
+                items.append(Task(value, loader, loader.reduces, eq.source))
+                self.values[v] = value
+            else:
+                self.env[v] = loader
+
+    def _small_product(self, eq: Equation, loaders: list[Loader]) -> Loader:
+        form = stacks(eq)
+        assert form is not None
+        batch, m, n, inner, ta, tb = form
+        x, y = loaders
+        k = self.k
+        dtype = eq.outputs[0].aval.dtype
+        aval = eq.outputs[0].aval.update(shape=(batch, m, n, inner))
+
+        def product(index: Any) -> Any:
+            b, i, j, r = index
+            left = x((b, r, i) if ta else (b, i, r))
+            right = y((b, j, r) if tb else (b, r, j))
+            return k.apply(
+                "mul" if not dtype.kind == "b" else "and",
+                k.apply_convert(left, dtype),
+                k.apply_convert(right, dtype),
+            )
+
+        op = "or" if dtype.kind == "b" else "add"
+        reduced = k.reduce(op, k.loader(aval, product), (3,))
+        return k.loader(eq.outputs[0].aval, reduced, reduces=True)
+
+    # -------------------------------------------------------------------- notes
+
+    def _note(self, block: Block, stored: set[Var]) -> None:
+        outputs = set(self.program.outputs)
+        for n, why in self.opaque.items():
+            eq = self.program.equations[n]
+            if not eq.primitive.control:
+                block.notes.append(f"{eq.primitive}: not fused: {why}")
+        for eq in self.program.equations:
+            for v in eq.outputs:
+                if v in stored and v not in outputs and is_float(v.aval.dtype) and v.aval.size > 1:
+                    block.notes.append(f"{eq.primitive} {v.aval}: stored in memory")
+        kernels = sum(isinstance(item, Group) for item in block.items)
+        block.notes.append(f"{len(self.program.equations)} equations in {kernels} kernels")

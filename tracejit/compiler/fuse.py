@@ -1,0 +1,144 @@
+"""Decide which arrays of a Program are stored, and which are recomputed where they are read.
+
+The loader of an equation can always be inlined into its readers.  It is stored instead if it is an
+output, a reduction, an operand of something that is not a loop nest, or if recomputing it costs more
+than a round trip through memory: ``cost * (accesses - 1) > BUDGET``, where the accesses are the
+distinct index maps by which it is read from stored arrays.  A five-point stencil reads its operand
+at five; a chain of stencils is thus stored at each step, never expanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from tracejit.ir.program import Equation, Program, Var
+from tracejit.ir.scalar import COSTS
+
+__all__ = ["BUDGET", "decide"]
+
+BUDGET = 12.0
+"""Cost units (about a vector instruction an element) that a stored array may save."""
+
+_MANY = 64
+_SHAPE_OPS = frozenset(
+    ("transpose", "broadcast_in_dim", "reshape", "slice", "pad", "concatenate", "flip",
+     "dynamic_slice", "dynamic_update_slice", "gather", "iota")
+)  # fmt: skip
+
+Path = tuple[int, bool]
+
+
+def _own_cost(eq: Equation) -> float:
+    name = eq.primitive.name
+    if name in _SHAPE_OPS:
+        return 0.5
+    if name == "threefry2x32":
+        return 100.0
+    return float(COSTS.get(name, 4))
+
+
+def _same_index(eq: Equation, position: int) -> bool:
+    """Whether operand `position` is read at the index of the result."""
+    aval = eq.inputs[position].aval
+    return (
+        eq.primitive.name not in _SHAPE_OPS
+        and not eq.primitive.name.startswith(("reduce_", "arg"))
+        and (aval.shape == eq.outputs[0].aval.shape or not aval.shape)
+    )
+
+
+def decide(program: Program, opaque: Set[int], forced: Set[Var], free: Set[Var]) -> set[Var]:
+    """Return the Vars to store.
+
+    Parameters
+    ----------
+    program : Program
+        Simplified.
+    opaque : set of int
+        Numbers of the equations that are not loop nests.
+    forced : set of Var
+        Stored in any case.
+    free : set of Var
+        Reductions and others whose expressions cannot be inlined.
+    """
+    must = {a for a in program.outputs if isinstance(a, Var)} | forced | free
+    for n, eq in enumerate(program.equations):
+        if n in opaque:
+            must.update(a for a in eq.inputs if isinstance(a, Var))
+            must.update(eq.outputs)
+    full = _costs(program, opaque, must)
+    paths = _paths(program, opaque, must, full)
+    candidates = must | {v for v, found in paths.items() if v in full and _pays(full[v], len(found))}
+    # Forward again with exact costs: what became cheap because its operands are stored is inlined.
+    paths = _paths(program, opaque, candidates, None)
+    chosen = set(must)
+    costs: dict[Var, float] = {}
+    for n, eq in enumerate(program.equations):
+        cost = _cost(eq, costs, chosen)
+        for v in eq.outputs:
+            costs[v] = cost
+            if n not in opaque and v in candidates and _pays(cost, len(paths.get(v, ()))):
+                chosen.add(v)
+    return chosen
+
+
+def _pays(cost: float, accesses: int) -> bool:
+    return accesses > 1 and cost * (accesses - 1) > BUDGET
+
+
+def _cost(eq: Equation, costs: dict[Var, float], stored: Set[Var]) -> float:
+    total = _own_cost(eq)
+    for a in eq.inputs:
+        if isinstance(a, Var):
+            total += 0.5 if a in stored else costs.get(a, 0.5)
+    return min(total, 1e9)
+
+
+def _costs(program: Program, opaque: Set[int], stored: Set[Var]) -> dict[Var, float]:
+    costs: dict[Var, float] = {}
+    for n, eq in enumerate(program.equations):
+        cost = 0.5 if n in opaque else _cost(eq, costs, stored)
+        for v in eq.outputs:
+            costs[v] = cost
+    return costs
+
+
+def _paths(
+    program: Program, opaque: Set[int], stored: Set[Var], costs: dict[Var, float] | None
+) -> dict[Var, set[Path]]:
+    """Return for each Var the index maps by which stored arrays read it.
+
+    With `costs`, a Var that it pays to store ends the paths through it.
+    """
+    found: dict[Var, set[Path]] = {}
+    for n in range(len(program.equations) - 1, -1, -1):
+        eq = program.equations[n]
+        if n in opaque:
+            continue
+        mine: set[Path] = set()
+        for v in eq.outputs:
+            at = found.get(v, set())
+            ends = v in stored or (costs is not None and _pays(costs.get(v, 0.0), len(at)))
+            if ends:
+                # Arrays of one shape are likely to be written by one kernel, at one index.
+                reduction = v.aval.shape != (eq.inputs[0].aval.shape if eq.inputs else v.aval.shape)
+                mine.add((hash((v.aval.shape, id(v) if reduction else 0)), False))
+            else:
+                mine |= at
+        name = eq.primitive.name
+        for position, a in enumerate(eq.inputs):
+            if not isinstance(a, Var):
+                continue
+            if _same_index(eq, position):
+                steps = mine
+            elif name == "concatenate":
+                # One piece is read at any index, so the pieces count as one access.
+                steps = {(hash((p, n)), True) for p, _ in mine}
+            elif name == "slice":
+                steps = {(p, True) if of else (hash((p, n)), False) for p, of in mine}
+            else:
+                steps = {(hash((p, n, position)), False) for p, _ in mine}
+            into = found.setdefault(a, set())
+            if len(into) < _MANY:
+                into |= steps
+    return found

@@ -1,0 +1,47 @@
+"""The compiler as a list: Program -> simplify -> canonicalise -> blocks -> plan.
+
+=================  ===========================================================================
+simplify           inline calls; drop repeated and dead equations        (``simplify.py``)
+canonicalise       contractions into the form of a matrix library         (``contract.py``)
+lower and fuse     loaders composed, what is stored decided               (``loaders.py``, ``fuse.py``)
+split regions      piecewise domains cut into boxes                       (``regions.py``)
+group              tasks of one domain into one kernel                    (``group.py``)
+schedule           loop order, vectors, blocks of long reductions         (``schedule.py``)
+plan memory        in-place writes, the arena, loop buffers               (``memory.py``, ``assemble.py``)
+lift               sizes and literals become arguments                    (``lift.py``)
+=================  ===========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracejit.compiler.assemble import assemble
+from tracejit.compiler.blocks import build_block
+from tracejit.compiler.contract import canonicalise
+from tracejit.compiler.simplify import simplify
+from tracejit.ir.plan import Plan
+from tracejit.ir.program import Program
+from tracejit.ir.target import Target
+
+__all__ = ["compile_program", "prepare"]
+
+
+def prepare(program: Program) -> Program:
+    """Return `program` simplified, with canonical contractions, its sub-programs too."""
+    return canonicalise(simplify(program))
+
+
+def compile_program(program: Program, target: Target, donated: Sequence[bool] = ()) -> Plan:
+    """Return the plan of a Program.
+
+    Parameters
+    ----------
+    program : Program
+        What to compute.
+    target : Target
+        What runs it.
+    donated : sequence of bool
+        Which inputs may be overwritten.
+    """
+    return assemble(program.name, build_block(prepare(program), target), target, donated)

@@ -1,0 +1,112 @@
+"""Simplify a Program: inline calls, drop repeated and dead equations.
+
+Control operations keep their sub-programs, which are simplified in turn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracejit.ir.program import Atom, Equation, Literal, Program, Var, sub_programs
+
+__all__ = ["simplify"]
+
+
+def simplify(program: Program) -> Program:
+    """Return an equal Program without calls, and without repeated or dead equations."""
+    return _drop_dead(_share(_inline(program)))
+
+
+def _inline(program: Program) -> Program:
+    env: dict[Var, Atom] = {}
+    equations: list[Equation] = []
+    constants = list(program.constants)
+
+    def read(env: dict[Var, Atom], a: Atom) -> Atom:
+        return a if isinstance(a, Literal) else env.get(a, a)
+
+    def run(inner: Program, env: dict[Var, Atom]) -> None:
+        for eq in inner.equations:
+            inputs = tuple(read(env, a) for a in eq.inputs)
+            if eq.primitive.name == "call":
+                callee: Program = eq.params["program"]
+                constants.extend(callee.constants)
+                # A callee may be bound many times: every binding gets Vars of its own.
+                local: dict[Var, Atom] = dict(zip(callee.inputs, inputs, strict=True))
+                run(callee, local)
+                for out, a in zip(eq.outputs, callee.outputs, strict=True):
+                    env[out] = read(local, a)
+                continue
+            outputs = tuple(Var(v.aval) for v in eq.outputs)
+            env.update(zip(eq.outputs, outputs, strict=True))
+            equations.append(
+                eq._replace(inputs=inputs, outputs=outputs, params=_simplify_params(eq.params))
+            )
+
+    run(program, env)
+    outputs = [read(env, a) for a in program.outputs]
+    unique = {v: (v, value) for v, value in constants}
+    return program.replace(equations=equations, outputs=outputs, constants=unique.values())
+
+
+
+def _simplify_params(params: dict[str, Any]) -> dict[str, Any]:
+    if not any(True for _ in sub_programs(params)):
+        return params
+    out = dict(params)
+    for name, value in params.items():
+        if isinstance(value, Program):
+            out[name] = simplify(value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Program):
+            out[name] = tuple(simplify(p) for p in value)
+    return out
+
+
+def _key(a: Atom) -> Any:
+    if isinstance(a, Literal):
+        return (repr(a.value), a.aval)
+    return a
+
+
+def _share(program: Program) -> Program:
+    env: dict[Var, Var] = {}
+    seen: dict[Any, tuple[Var, ...]] = {}
+    equations = []
+
+    def read(a: Atom) -> Atom:
+        return a if isinstance(a, Literal) else env.get(a, a)
+
+    for eq in program.equations:
+        inputs = tuple(read(a) for a in eq.inputs)
+        if not (eq.primitive.effectful or eq.primitive.control):
+            key = (eq.primitive, tuple(_key(a) for a in inputs), tuple(eq.params.items()))
+            try:
+                found = seen.get(key)
+            except TypeError:  # a param that does not hash
+                found = None
+            else:
+                if found is None:
+                    seen[key] = eq.outputs
+            if found is not None:
+                env.update(zip(eq.outputs, found, strict=True))
+                continue
+        equations.append(eq._replace(inputs=inputs))
+    return program.replace(equations=equations, outputs=[read(a) for a in program.outputs])
+
+
+def _effectful(eq: Equation) -> bool:
+    return bool(eq.primitive.effectful) or any(
+        _effectful(inner) for _, p in sub_programs(eq.params) for inner in p.equations
+    )
+
+
+def _drop_dead(program: Program) -> Program:
+    live = {a for a in program.outputs if isinstance(a, Var)}
+    kept = []
+    for eq in reversed(program.equations):
+        if any(v in live for v in eq.outputs) or _effectful(eq):
+            kept.append(eq)
+            live.update(a for a in eq.inputs if isinstance(a, Var))
+    return program.replace(
+        equations=kept[::-1], constants=[c for c in program.constants if c[0] in live]
+    )

@@ -1,0 +1,126 @@
+"""Ahead of time: a function lowered, looked at stage by stage, compiled, called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tracejit.compiler.pipeline import prepare
+from tracejit.core.errors import StructureError
+from tracejit.core.pytree import PyTreeDef, tree_flatten
+from tracejit.core.tracer import get_aval
+from tracejit.ir.avals import ShapedArray
+from tracejit.ir.program import Program
+from tracejit.runtime.executor import CompiledProgram, compiled, to_buffer
+from tracejit.transforms.abstract import ShapeDtypeStruct
+
+__all__ = ["Compiled", "Lowered"]
+
+STAGES = ("program", "simplified", "loops", "plan", "llvm", "asm")
+
+
+class Lowered:
+    """A function staged for one signature.
+
+    Attributes
+    ----------
+    program : Program
+        The staged function.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        in_treedef: PyTreeDef,
+        out_treedef: PyTreeDef,
+        avals: Sequence[ShapedArray],
+        backend: str,
+        donated: Sequence[bool],
+    ) -> None:
+        self.program = program
+        self._in_treedef = in_treedef
+        self._out_treedef = out_treedef
+        self._avals = tuple(avals)
+        self._backend = backend
+        self._donated = tuple(donated)
+
+    @property
+    def out_info(self) -> Any:
+        """The shapes and dtypes of the result, in its structure."""
+        return self._out_treedef.unflatten(
+            [ShapeDtypeStruct(a.shape, a.dtype) for a in self.program.out_avals]
+        )
+
+    def _compiled(self) -> CompiledProgram:
+        return compiled(self.program, self._backend, self._donated)
+
+    def compile(self) -> Compiled:
+        """Return the compiled function of this signature."""
+        return Compiled(
+            self._compiled(), self._in_treedef, self._out_treedef, self._avals, self
+        )
+
+    def text(self, stage: str = "program") -> str:
+        """Return the function as it is after a stage.
+
+        Parameters
+        ----------
+        stage : {"program", "simplified", "loops", "plan", "llvm", "asm"}
+            The traced Program; the same simplified; the kernels as loops; the steps that run them;
+            the code of the backend; machine code.
+
+        Raises
+        ------
+        ValueError
+            If there is no such stage.
+        """
+        if stage == "program":
+            return str(self.program)
+        if stage == "simplified":
+            return str(prepare(self.program))
+        if stage not in STAGES:
+            raise ValueError(f"there is no stage {stage!r}; choose one of {', '.join(STAGES)}")
+        ready = self._compiled()
+        if stage == "loops":
+            return "\n\n".join(k.text() for k in ready.plan.kernels)
+        if stage == "plan":
+            return "\n".join(repr(step) for step in ready.plan.steps)
+        return ready.executable.text(stage)
+
+    as_text = text
+
+
+class Compiled:
+    """A function compiled for one signature; calls with another raise."""
+
+    def __init__(
+        self,
+        ready: CompiledProgram,
+        in_treedef: PyTreeDef,
+        out_treedef: PyTreeDef,
+        avals: Sequence[ShapedArray],
+        lowered: Lowered,
+    ) -> None:
+        self._ready = ready
+        self._in_treedef = in_treedef
+        self._out_treedef = out_treedef
+        self._avals = tuple(avals)
+        self._lowered = lowered
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run on dynamic arguments of the compiled signature."""
+        leaves, treedef = tree_flatten((args, kwargs))
+        if treedef is not self._in_treedef:
+            raise StructureError(
+                f"this was compiled for arguments of structure {self._in_treedef}; got {treedef}"
+            )
+        for x, aval in zip(leaves, self._avals, strict=True):
+            got = get_aval(x)
+            if got.shape != aval.shape or got.dtype != aval.dtype:
+                raise StructureError(f"this was compiled for {aval!r}; got {got!r}")
+        out = self._ready([to_buffer(x, a) for x, a in zip(leaves, self._avals, strict=True)])
+        return self._out_treedef.unflatten(out)
+
+    def text(self, stage: str = "llvm") -> str:
+        """As :meth:`Lowered.text`."""
+        return self._lowered.text(stage)
