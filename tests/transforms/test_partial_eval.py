@@ -24,6 +24,7 @@ from tracejit.transforms.jvp import jvp_flat, jvp_program
 from tracejit.transforms.linearize import linearize_flat, linearize_parts, vjp_flat
 from tracejit.transforms.partial_eval import (
     PartialEvalInterpreter,
+    memory_budget,
     partial_eval_program,
     partial_eval_rules,
 )
@@ -185,3 +186,27 @@ def test_partial_eval_rules_decide(split_p: Primitive) -> None:
     assert unknown_out == (False, True)
     assert [eq.primitive.name for eq in known.equations] == ["add"]
     assert [eq.primitive.name for eq in rest.equations] == ["mul"]
+
+
+def test_several_outputs_keep_their_order(split_p: Primitive) -> None:
+    matrix = ShapedArray((2, 3), "float64")
+    program = stage(lambda x, y: split_p.bind(x, y), [F, matrix])
+    verify(program)
+    assert program.out_avals == (F, matrix)
+    found = evaluate(program, [X, np.ones((2, 3))])
+    np.testing.assert_array_equal(found[0], X + 1)
+    outs, tangents = jvp_flat(lambda x: split_p.bind(x, Y), [X], [Z])
+    np.testing.assert_array_equal(outs[1], 2 * Y)
+    np.testing.assert_array_equal(tangents[0], Z)
+    assert isinstance(tangents[1], Zero)
+
+
+def test_the_memory_budget_is_part_of_the_key(program: Program) -> None:
+    free = partial_eval_program(program, (False, True, True))
+    token = memory_budget.set(100)
+    try:
+        bounded = partial_eval_program(program, (False, True, True))
+    finally:
+        memory_budget.reset(token)
+    assert bounded[0] is not free[0]
+    assert partial_eval_program(program, (False, True, True))[0] is free[0]

@@ -218,8 +218,32 @@ def test_collectives_find_their_axis() -> None:
         rows, columns = vmap(inner, axis_name="rows")(np.zeros((2, 3), int), np.zeros(2))
         np.testing.assert_array_equal(rows, np.full((2, 3), 2))
         np.testing.assert_array_equal(columns, np.full((2, 3), 3))
+
+        # The body of a control operator finds it too.
+        body = stage(
+            lambda x: [add(primitive.bind(axis_name="rows"), x)], [ShapedArray((), "int64")]
+        )
+
+        def run_batch(operands: Any, axes: Any, *, body: Any) -> Any:
+            batched, out_axes = batch_program(body, len(operands[0]), axes)
+            return evaluate(batched, operands), out_axes
+
+        run = define(
+            "test_run_named",
+            multiple=True,
+            control=True,
+            impl="only within vmap",
+            shape=lambda *avals, body: list(body.out_avals),
+            jvp="not needed here",
+            transpose="not needed here",
+            batch=run_batch,
+            lower="not needed here",
+        )
+        found = vmap(lambda x: run.bind(x, body=body)[0], axis_name="rows")(np.arange(4))
+        np.testing.assert_array_equal(found, np.arange(4) + 4)
     finally:
         del axis_rules[primitive], PRIMITIVES["test_axis_size"]
+        PRIMITIVES.pop("test_run_named", None)
 
 
 def test_jvp_of_vmap() -> None:
