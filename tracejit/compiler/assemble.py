@@ -102,9 +102,9 @@ class _Assembler:
         steps, results = self.block(scope, targets, consumable)
         for n, (result, wanted) in enumerate(zip(results, targets, strict=True)):
             start = self.slots[result]
-            if start.kind == "input" and block.inputs[start.number] in consumable:
-                if start.number not in self.aliases.values():
-                    self.aliases[n] = start.number
+            donated = start.kind == "input" and block.inputs[start.number] in consumable
+            if donated and start.number not in self.aliases.values():
+                self.aliases[n] = start.number
             if wanted != result:
                 steps.append(Copy(wanted, result, start.aval.nbytes))
         self.collect_notes(block)
@@ -299,12 +299,10 @@ class _Assembler:
 
     def _launch(self, scope: _Scope, draft: Draft) -> Launch:
         numbers: dict[Value, int] = {}
-        by_slot: dict[int, int] = {}
+        by_slot: dict[Any, int] = {}
         buffers: list[list[Any]] = []
         slots: list[int] = []
-        written = {
-            st.buffer for st in statements(draft.body) if isinstance(st, Store)
-        }
+        written: set[Any] = {st.buffer for st in statements(draft.body) if isinstance(st, Store)}
         for v in dict.fromkeys(draft_values(draft)):
             slot = scope.slots[v.base]
             mode = "out" if v in written else "in"
@@ -326,7 +324,7 @@ class _Assembler:
             if e.op == "load"
         }
         for v in written & read:
-            buffers[numbers[v]][1] = "inout"  # type: ignore[index]
+            buffers[numbers[v]][1] = "inout"
         kernel, sizes, floats = lift(
             draft.body, [(v, mode) for v, mode in buffers], numbers
         )

@@ -1,7 +1,7 @@
 """From a simplified Program to a Block: loaders composed, tasks grouped, the rest opaque.
 
-An equation is *opaque* if no loop nest computes it: control flow, calls of a library, and what has no
-lowering rule (it runs by a counted callback to its NumPy meaning).
+An equation is *opaque* if no loop nest computes it: control flow, calls of a library, and what has
+no lowering rule (it runs by a counted callback to its NumPy meaning).
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class _Builder:
         _, m, n, k, _, _ = form
         small = max(m, n, k) <= SMALL_MATRIX
         vector = m == 1 or n == 1
-        if small or vector or dtype.name not in _DOT_FLOATS or "matmul" not in self.target.libraries:
+        loops = small or vector or dtype.name not in _DOT_FLOATS
+        if loops or "matmul" not in self.target.libraries:
             return ""
         return "matrix library"
 
@@ -184,7 +185,7 @@ class _Builder:
         except NotNative as error:
             error.owner = error.owner or eq
             raise
-        results = result if eq.primitive.multiple else [result]
+        results: list[Any] = result if eq.primitive.multiple else [result]  # type: ignore[assignment]
         for v, function in zip(eq.outputs, results, strict=True):
             loader = function
             if not isinstance(function, Loader):
@@ -217,7 +218,7 @@ class _Builder:
             left = x((b, r, i) if ta else (b, i, r))
             right = y((b, j, r) if tb else (b, r, j))
             return k.apply(
-                "mul" if not dtype.kind == "b" else "and",
+                "mul" if dtype.kind != "b" else "and",
                 k.apply_convert(left, dtype),
                 k.apply_convert(right, dtype),
             )

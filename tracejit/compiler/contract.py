@@ -51,12 +51,12 @@ def _rewrite(eq: Equation, out: list[Equation]) -> None:
     (lc, rc), (lb, rb) = eq.params["dimension_numbers"]
     x, y = eq.inputs
 
-    def emit(name: str, operand: Atom, shape: Sequence[int], **params: Any) -> Atom:
+    def emit(name: str, operand: Atom, to: Sequence[int], **params: Any) -> Atom:
         if name == "transpose" and params["permutation"] == tuple(range(operand.aval.ndim)):
             return operand
-        if name == "reshape" and tuple(shape) == operand.aval.shape:
+        if name == "reshape" and tuple(to) == operand.aval.shape:
             return operand
-        v = Var(ShapedArray(tuple(shape), operand.aval.dtype))
+        v = Var(ShapedArray(tuple(to), operand.aval.dtype))
         primitive: Primitive = PRIMITIVES[name]
         out.append(Equation(primitive, (operand,), params, (v,), eq.source))
         return v

@@ -1,10 +1,10 @@
 """Decide which arrays of a Program are stored, and which are recomputed where they are read.
 
-The loader of an equation can always be inlined into its readers.  It is stored instead if it is an
-output, a reduction, an operand of something that is not a loop nest, or if recomputing it costs more
-than a round trip through memory: ``cost * (accesses - 1) > BUDGET``, where the accesses are the
-distinct index maps by which it is read from stored arrays.  A five-point stencil reads its operand
-at five; a chain of stencils is thus stored at each step, never expanded.
+The loader of an equation can always be inlined into its readers.  It is stored instead if it is
+an output, a reduction, an operand of something that is not a loop nest, or if recomputing it costs
+more than a round trip through memory: ``cost * (accesses - 1) > BUDGET``, where the accesses are
+the distinct index maps by which it is read from stored arrays.  A five-point stencil reads its
+operand at five; a chain of stencils is thus stored at each step, never expanded.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def decide(program: Program, opaque: Set[int], forced: Set[Var], free: Set[Var])
             must.update(eq.outputs)
     full = _costs(program, opaque, must)
     paths = _paths(program, opaque, must, full)
-    candidates = must | {v for v, found in paths.items() if v in full and _pays(full[v], len(found))}
+    candidates = must | {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
     # Forward again with exact costs: what became cheap because its operands are stored is inlined.
     paths = _paths(program, opaque, candidates, None)
     chosen = set(must)

@@ -1,9 +1,9 @@
 """Group tasks into kernels: what is computed over the same indices is computed together.
 
-Two forms of group.  *Flat*: tasks with one domain, each reading the others at its own index only,
-so that intermediate values stay in registers and loads are shared.  *Rows*: tasks whose domains have
-a common prefix, and that read one another within a row only (softmax, layer norm, normalised
-residuals): one loop over rows, the stages one after the other inside it.
+Two forms of group.  *Flat*: tasks with one domain, each reading the others at its own index
+only, so that intermediate values stay in registers and loads are shared.  *Rows*: tasks whose
+domains have a common prefix, and that read one another within a row only (softmax, layer norm,
+normalised residuals): one loop over rows, the stages one after the other inside it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def evaluate(k: LoopBuilder, tasks: Sequence[Task]) -> list[Region]:
             return None
 
         for value in region.values:
-            done.append(s.substitute([value], computed)[0])
+            done += s.substitute([value], computed)
         merged.append(Region(region.box, done))
     return merged
 
@@ -195,9 +195,10 @@ def prefix_rank(tasks: Sequence[Task]) -> int:
         if len(set(lengths)) > 1:
             break
         rank += 1
+    if any(t.reduces and len(t.shape) == rank for t in tasks):
+        return rank
     # An elementwise stage keeps its last axis inside the row.
-    longest = max(len(x) for x in shapes)
-    return min(rank, longest - 1) if not any(t.reduces and len(t.shape) == rank for t in tasks) else rank
+    return min(rank, max(len(x) for x in shapes) - 1)
 
 
 def _within_row(
@@ -222,4 +223,4 @@ def _within_row(
     if any(v.extent != 1 for v in strides):
         return False
     low, high = k.bounds(s.affine(constant, rest))
-    return 0 <= low and high < max(length, 1)
+    return low >= 0 and high < max(length, 1)

@@ -1,9 +1,10 @@
 """Lift sizes and literals out of a kernel: what remains is its canonical text.
 
-Extents, bounds, strides and offsets become integer arguments, float literals become float arguments,
-loop variables and accumulators get names by order of appearance.  So the second size of a program,
-or the second layer of a network, is a kernel that is compiled already.  Small integers (up to
-:data:`SMALL`) stay, so that short loops unroll, and so do the literals that code generation can use.
+Extents, bounds, strides and offsets become integer arguments, float literals become float
+arguments, loop variables and accumulators get names by order of appearance.  So the second size of
+a program, or the second layer of a network, is a kernel that is compiled already.  Small integers
+(up to :data:`SMALL`) stay, so that short loops unroll, and so do the literals that code generation
+can use.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 A lowering rule receives a :class:`LoopBuilder` ``k`` and the loaders of its operands, and returns
 the loader of its result.  A rule never sees buffers, loops or backends.
 
-Piecewise definitions (pad, concatenate, windows) go through :meth:`LoopBuilder.inside`.  A loader is
-always evaluated within a *box* (a range for each loop variable): where the box decides a condition
-only one branch is built; where it does not, the boundary is noted as a cut, and
-:mod:`tracejit.compiler.regions` splits the box there and evaluates again, so that no kernel tests
-a condition per element.
+Piecewise definitions (pad, concatenate, windows) go through :meth:`LoopBuilder.inside`.  A loader
+is always evaluated within a *box* (a range for each loop variable): where the box decides a
+condition only one branch is built; where it does not, the boundary is noted as a cut, and
+:mod:`tracejit.compiler.regions` splits the box there and evaluates again, so that no kernel tests a
+condition per element.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from tracejit.compiler.values import Value
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.dtypes import DTYPES, is_complex, is_float
+from tracejit.ir.dtypes import DTYPES, is_complex
 from tracejit.ir.scalar import COMPARISONS, Expr, IndexVar, Loop
 
 __all__ = ["Condition", "Loader", "LoopBuilder", "NeedStore", "NotNative", "row_major"]
@@ -224,7 +224,8 @@ class LoopBuilder:
                 for a in range(x.aval.ndim)
             )
             loops = tuple(Loop(v, 0, v.extent) for v in variables.values())
-            return s.raw("reduce", (self._reduced(x, full, variables.values()),), dtype, (op, loops))
+            operand = self._reduced(x, full, variables.values())
+            return s.raw("reduce", (operand,), dtype, (op, loops))
 
         return self.loader(ShapedArray(kept, x.aval.dtype), body, reduces=True)
 
@@ -345,14 +346,14 @@ class LoopBuilder:
     def _divide(self, i: Expr, c: int) -> tuple[Expr, Expr]:
         if c == 1:
             return i, self.zero
-        constant, terms = s.split_affine(i)
+        constant, terms = s.split_ints(i)
         # i = c * q + r with 0 <= r < c wherever the multiples of c can be set apart.
         whole = [(a // c, t) for a, t in terms if a % c == 0]
         rest = [(a, t) for a, t in terms if a % c]
         q0, r0 = divmod(constant, c)
         remainder = s.affine(r0, rest)
         lo, hi = self.bounds(remainder)
-        if 0 <= lo and hi < c:
+        if lo >= 0 and hi < c:
             return s.affine(q0, whole), remainder
         if lo >= 0 and lo // c == hi // c:
             shift = lo // c
@@ -452,7 +453,7 @@ class LoopBuilder:
 
     def _cut(self, i: Expr, bound: int) -> bool:
         """Note that the box must be split where `i` reaches `bound`, if that is a plane."""
-        constant, terms = s.split_affine(i)
+        constant, terms = s.split_ints(i)
         moving = [(c, t) for c, t in terms]
         if len(moving) != 1 or moving[0][1].op != "index":
             return False
@@ -461,7 +462,8 @@ class LoopBuilder:
         if v in self.reduced:
             self.cut_reduced = True
             return True
-        assert isinstance(c, int) and isinstance(constant, int)
+        assert isinstance(c, int)
+        assert isinstance(constant, int)
         # i >= bound  <=>  c * v >= bound - constant
         at = -((constant - bound) // c) if c > 0 else (constant - bound) // -c + 1
         lo, hi = self.box.get(v, (0, v.extent))

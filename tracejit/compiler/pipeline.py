@@ -1,15 +1,17 @@
 """The compiler as a list: Program -> simplify -> canonicalise -> blocks -> plan.
 
-=================  ===========================================================================
-simplify           inline calls; drop repeated and dead equations        (``simplify.py``)
-canonicalise       contractions into the form of a matrix library         (``contract.py``)
-lower and fuse     loaders composed, what is stored decided               (``loaders.py``, ``fuse.py``)
-split regions      piecewise domains cut into boxes                       (``regions.py``)
-group              tasks of one domain into one kernel                    (``group.py``)
-schedule           loop order, vectors, blocks of long reductions         (``schedule.py``)
-plan memory        in-place writes, the arena, loop buffers               (``memory.py``, ``assemble.py``)
-lift               sizes and literals become arguments                    (``lift.py``)
-=================  ===========================================================================
+==============  =========================================================  ================
+simplify        inline calls; drop repeated and dead equations             ``simplify.py``
+canonicalise    contractions into the form of a matrix library             ``contract.py``
+decide          what is stored, and what is recomputed where it is read    ``fuse.py``
+lower           equations into loaders, what has no loops set apart        ``blocks.py``
+split regions   piecewise domains cut into boxes                           ``regions.py``
+group           tasks of one domain into one kernel                        ``group.py``
+schedule        loop order, vectors, blocks of long reductions             ``schedule.py``
+plan memory     in-place writes, the arena, the buffers of loops           ``memory.py``
+assemble        slots, kernels, steps                                      ``assemble.py``
+lift            sizes and literals become arguments                        ``lift.py``
+==============  =========================================================  ================
 """
 
 from __future__ import annotations

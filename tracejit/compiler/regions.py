@@ -1,9 +1,9 @@
 """Split a domain into boxes in each of which piecewise loaders are one branch.
 
 A loader is evaluated over the whole domain; the boundaries of conditions that the domain does not
-decide come back as cuts.  The domain is cut there and each part evaluated again, until none is left.
-Where that would make too many boxes (a wide star stencil with wrapped borders in three dimensions)
-the interior keeps its own box and the border slabs select an element at a time.
+decide come back as cuts.  The domain is cut there and each part evaluated again, until none is
+left.  Where that would make too many boxes (a wide star stencil with wrapped borders in three
+dimensions) the interior keeps its own box and the border slabs select an element at a time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Schedule a group: order its loops, choose the vector loop, split reductions that are alone.
 
-The result is a list of :class:`Draft`: statements over Values, not yet numbered buffers; more than one
-where a long reduction into few results is cut into blocks, whose partial results a second kernel
-reduces.  The blocks depend on sizes only, so the bits do not depend on the number of threads.
+The result is a list of :class:`Draft`: statements over Values, not yet numbered buffers; more than
+one where a long reduction into few results is cut into blocks, whose partial results a second
+kernel reduces.  The blocks depend on sizes only, so the bits do not depend on the number of
+threads.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ def _collapse(
     while at >= 0:
         outer, inner = loops[at], loops[at + 1]
         extent = inner.hi
-        assert isinstance(extent, int) and isinstance(outer.hi, int)
+        assert isinstance(extent, int)
+        assert isinstance(outer.hi, int)
         if _contiguous(stores, outer.var, inner.var, extent):
             joined = IndexVar(inner.var.name, outer.hi * extent)
             stores = _substituted(
@@ -251,7 +253,7 @@ def _reduce_stage(
             name = f"s{number}_{len(statements)}_{member}"
             ref = s.raw("ref", (), red.dtype, name)
             accumulators.append(Accumulator(name, op, args[0], args[1] if len(args) > 1 else None))
-            result = s.substitute([value], lambda e, red=red, ref=ref: ref if e is red else None)[0]
+            result = _with(value, red, ref)
             if names is not None:
                 names[task.value] = s.convert(result, task.value.aval.dtype)
             if stored is None or task.value in stored:
@@ -298,6 +300,11 @@ def _order(
     return order, vector
 
 
+def _with(root: Expr, old: Expr, new: Expr) -> Expr:
+    """Return `root` with `old` replaced."""
+    return s.substitute([root], lambda e: new if e is old else None)[0]
+
+
 def _blocked(task: Task, value: Expr) -> list[Draft] | None:
     """Cut one long reduction into few results into blocks, reduced by a second kernel."""
     red = reduction_of(value)
@@ -325,9 +332,7 @@ def _blocked(task: Task, value: Expr) -> list[Draft] | None:
             continue
         within = IndexVar(f"{split.name}_", length)
         at = s.affine(0, [(block, s.index(b)), (1, s.index(within))])
-        shifted = s.substitute(
-            [body], lambda e, at=at: at if e.op == "index" and e.attr is split else None
-        )[0]
+        shifted = _with(body, s.index(split), at)
         variables = [within if v is split else v for v in own]
         ref = s.raw("ref", (), red.dtype, "s0")
         order, _ = _order(variables, [shifted], None)
@@ -346,7 +351,7 @@ def _blocked(task: Task, value: Expr) -> list[Draft] | None:
         "load", (row_major([s.index(c), *index], partial.aval.shape),), red.dtype, partial
     )
     ref = s.raw("ref", (), red.dtype, "s0")
-    result = s.substitute([value], lambda e: ref if e is red else None)[0]
+    result = _with(value, red, ref)
     inner = (Reduce((Loop(c, 0, count, True),), (Accumulator("s0", op, loaded),)),
              _store(task, index, result))  # fmt: skip
     second = _unvectored(_nest([Loop(v, 0, v.extent) for v in domain(task.shape)], inner))
@@ -361,10 +366,8 @@ def _collapse_reduction(body: Expr, own: list[IndexVar]) -> tuple[Expr, list[Ind
         fake = [Store(None, s.index(IndexVar("none", 1)), body)]  # type: ignore[arg-type]
         if _contiguous(fake, outer, inner, inner.extent):
             joined = IndexVar(inner.name, outer.extent * inner.extent)
-            swap = {outer: s.const(0, s.I64), inner: s.index(joined)}
-            body = s.substitute(
-                [body], lambda e, swap=swap: swap.get(e.attr) if e.op == "index" else None
-            )[0]
+            body = _with(body, s.index(outer), s.const(0, s.I64))
+            body = _with(body, s.index(inner), s.index(joined))
             own[at : at + 2] = [joined]
         at -= 1
     return body, own
@@ -378,11 +381,11 @@ def _rows(k: LoopBuilder, tasks: Sequence[Task], stored: set[Value]) -> Draft:
     prefix = domain(tasks[0].shape[:rank])
     stages: list[list[Task]] = []
     for t in tasks:
-        last = stages[-1] if stages else None
-        if last and (last[0].shape, last[0].reduces) == (t.shape, t.reduces):
-            if not t.reduces or not _reads_any(k, t, {x.value for x in last}):
-                last.append(t)
-                continue
+        last = stages[-1] if stages else []
+        alike = last and (last[0].shape, last[0].reduces) == (t.shape, t.reduces)
+        if alike and not (t.reduces and _reads_any(k, t, {x.value for x in last})):
+            last.append(t)
+            continue
         stages.append([t])
     names: dict[Value, Expr] = {}
     body: list[Statement] = []
@@ -393,7 +396,7 @@ def _rows(k: LoopBuilder, tasks: Sequence[Task], stored: set[Value]) -> Draft:
         variables = domain(stage[0].shape)
         index = [s.index(v) for v in variables]
         rest = [Loop(v, 0, v.extent) for v in variables[rank:]]
-        size = math.prod(v.hi for v in rest)  # type: ignore[misc]
+        size = math.prod(v.var.extent for v in rest)
         if stage[0].reduces:
             last_var = rest[-1].var if rest else None
             # Results of whole rows are read as scalars by the stages that follow.

@@ -31,6 +31,11 @@ class Value:
 
     __slots__ = ("aval", "base", "kind", "number")
 
+    aval: ShapedArray
+    base: Value
+    kind: str
+    number: int
+
     def __init__(
         self,
         aval: ShapedArray,

@@ -104,7 +104,8 @@ class Array:
         if dtype is not None and np.dtype(dtype) != self.aval.dtype:
             if copy is False:
                 raise ValueError(
-                    f"converting {self.aval.dtype} to {np.dtype(dtype)} needs a copy; got copy=False"
+                    f"converting {self.aval.dtype} to {np.dtype(dtype)} needs a copy; "
+                    "got copy=False"
                 )
             return self.buf.astype(dtype)  # type: ignore[no-any-return]
         if copy:

@@ -52,7 +52,7 @@ def current_interpreter() -> Interpreter:
     return _current.get() or _bottom
 
 
-class interpreting:  # noqa: N801  (a context manager, named for how it reads)
+class interpreting:
     """Context manager: `interpreter` is the current one inside the block."""
 
     __slots__ = ("_interpreter", "_token")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+from pathlib import Path
 from types import CodeType
 
 from tracejit.ir.program import Source
 
 __all__ = ["current_source", "describe"]
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 # Frames of these packages are skipped too: they stand between the user and us.
 _BETWEEN = tuple(os.sep + name + os.sep for name in ("numpy", "opt_einsum"))
 _ours: dict[CodeType, bool] = {}

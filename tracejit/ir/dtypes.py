@@ -6,6 +6,7 @@ as *weak* values: they take the dtype of the arrays they meet unless their kind 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -110,10 +111,8 @@ def canonical(dtype: Any) -> np.dtype[Any]:
         numpy_dtype = numpy_dtype.newbyteorder("=")
     for known in DTYPES.values():
         if known == numpy_dtype:
-            try:
+            with contextlib.suppress(TypeError):  # an unhashable spelling of a dtype
                 _CANONICAL[dtype] = known
-            except TypeError:  # an unhashable spelling of a dtype
-                pass
             return known
     raise TypeError(
         f"dtype {numpy_dtype} cannot be computed with; "

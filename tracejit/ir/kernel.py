@@ -12,9 +12,9 @@ computes is defined by :mod:`tracejit.testing.kernels`, an interpreter of it in 
 * ``Store``: ``buffer[offset] = value``.
 
 Expressions are pure, loads apart: a load reads what is in memory when its statement runs, and
-all loads of consecutive Stores of one body happen before the first of these stores.  In an ``inout`` buffer, or an
-output that shares memory with an input, a loop iteration reads only elements that no other
-iteration of the same kernel writes.
+all loads of consecutive Stores of one body happen before the first of these stores.  In an
+``inout`` buffer, or an output that shares memory with an input, a loop iteration reads only
+elements that no other iteration of the same kernel writes.
 """
 
 from __future__ import annotations

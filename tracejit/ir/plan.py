@@ -1,8 +1,9 @@
 """Plan: what a backend receives for one Program: kernels, steps, and where every buffer lives.
 
-Values live in *slots*, numbered pointers.  A slot starts as an input, an output, a constant, a place
-in the arena, or empty (``pointer``, set by a step).  Steps run in order; all sizes are plain data, so
-a backend compiles kernels only, keyed by their text, and a second size of a program compiles nothing.
+Values live in *slots*, numbered pointers.  A slot starts as an input, an output, a constant, a
+place in the arena, or empty (``pointer``, set by a step).  Steps run in order; all sizes are plain
+data, so a backend compiles kernels only, keyed by their text, and a second size of a program
+compiles nothing.
 """
 
 from __future__ import annotations

@@ -202,6 +202,13 @@ def split_affine(e: Expr) -> tuple[Integer, tuple[tuple[Integer, Expr], ...]]:
     return 0, ((1, e),)
 
 
+def split_ints(e: Expr) -> tuple[int, tuple[tuple[int, Expr], ...]]:
+    """As :func:`split_affine`, before sizes are lifted: every coefficient is an int."""
+    constant, terms = split_affine(e)
+    assert isinstance(constant, int)
+    return constant, tuple((c, t) for c, t in terms if isinstance(c, int))
+
+
 COMPARISONS = frozenset(
     ("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite")
 )

@@ -43,8 +43,9 @@ def get_backend(name: str) -> Backend:
         points = entry_points(group=GROUP, name=name)
         if not points:
             raise BackendError(
-                f"there is no backend {name!r}; installed: {', '.join(known_backends()) or 'none'}. "
-                "Entry points are read at installation: after adding one, install it again."
+                f"there is no backend {name!r}; installed: "
+                f"{', '.join(known_backends()) or 'none'}. Entry points are read at installation: "
+                "after adding one, install it again."
             )
         make: Callable[[], Backend] = next(iter(points)).load()
         backend = make()

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-
 from tracejit.control.call import call
 from tracejit.core.array import Array
 from tracejit.core.errors import DTypeError, StructureError
@@ -60,6 +59,8 @@ _LEAF = tree_flatten(0)[1]
 class JitFunction:
     """A compiled function; made by :func:`jit`."""
 
+    __name__: str
+
     def __init__(
         self,
         fun: Callable[..., Any],
@@ -84,9 +85,9 @@ class JitFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function; compiled natively at the first call of each signature."""
-        leaves, treedef = tree_flatten((args, kwargs) if self._plain else self._dynamic(args, kwargs))
-        interpreter = current_interpreter()
-        if interpreter is not bottom() or any([isinstance(x, Tracer) for x in leaves]):
+        tree = (args, kwargs) if self._plain else self._dynamic(args, kwargs)
+        leaves, treedef = tree_flatten(tree)
+        if current_interpreter() is not bottom() or any(isinstance(x, Tracer) for x in leaves):
             return self._record(args, kwargs, leaves, treedef)
         avals = []
         for x in leaves:
