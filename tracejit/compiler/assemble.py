@@ -14,7 +14,6 @@ import numpy as np
 
 from tracejit.compiler.contract import stacks
 from tracejit.compiler.lift import lift
-from tracejit.compiler.loaders import LoopBuilder
 from tracejit.compiler.memory import Arena, draft_values, in_place_pairs, last_uses
 from tracejit.compiler.schedule import Draft, schedule
 from tracejit.compiler.values import Block, Group, Opaque, Value
@@ -81,7 +80,6 @@ class _Assembler:
         self.root = block
         self.target = target
         self.donated = donated
-        self.k = LoopBuilder(target.natively)
         self.slots: list[Slot] = []
         self.kernels: list[Kernel] = []
         self.by_text: dict[str, int] = {}
@@ -160,7 +158,7 @@ class _Assembler:
         outputs = {v.base for v in block.outputs}
         for n, item in enumerate(block.items):
             if isinstance(item, Group):
-                scope.drafts[n] = schedule(self.k, item, self._read_outside(block, n, outputs))
+                scope.drafts[n] = schedule(block.k, item, self._read_outside(block, n, outputs))
         last = last_uses(block, scope.drafts)
         wanted: dict[Value, int] = {}
         for v, t in zip(block.outputs, targets, strict=True):
@@ -201,17 +199,15 @@ class _Assembler:
             if isinstance(item, Opaque):
                 read |= mine & {v.base for v in item.inputs}
             else:
-                read |= mine & self._group_reads(item)
+                read |= mine & self._group_reads(block, item)
         return read
 
-    def _group_reads(self, group: Group) -> set[Value]:
-        found = getattr(group, "reads", None)
-        if found is None:
-            found = set()
-            for d in schedule(self.k, group, {t.value for t in group.tasks}):
-                found |= {v.base for v in draft_values(d)}
-            group.reads = found  # type: ignore[attr-defined]
-        return found
+    def _group_reads(self, block: Block, group: Group) -> set[Value]:
+        if group.reads is None:
+            group.reads = set()
+            for d in schedule(block.k, group, {t.value for t in group.tasks}):
+                group.reads |= {v.base for v in draft_values(d)}
+        return group.reads
 
     def _share(
         self,

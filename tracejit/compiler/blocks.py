@@ -98,7 +98,7 @@ class _Builder:
     def _attempt(self) -> Block:
         program = self.program
         k = LoopBuilder(self.target.natively)
-        block = Block([Value(v.aval, "input", n) for n, v in enumerate(program.inputs)])
+        block = Block([Value(v.aval, "input", n) for n, v in enumerate(program.inputs)], k)
         self.env: dict[Var, Loader] = {}
         self.values: dict[Var, Value] = dict(zip(program.inputs, block.inputs, strict=True))
         self.vars: dict[int, Var] = {}

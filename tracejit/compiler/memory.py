@@ -95,14 +95,6 @@ def _all(body: Iterable[Statement]) -> Iterator[Statement]:
             yield from _all(st.body)
 
 
-def _only_stores(st: Statement) -> bool:
-    """Whether a nest ends in stores alone, so that each iteration writes what only it reads."""
-    if isinstance(st, For):
-        inner = {isinstance(x, Store) for x in st.body}
-        return inner == {True} or (len(st.body) == 1 and _only_stores(st.body[0]))
-    return isinstance(st, Store)
-
-
 def _exprs(st: Statement) -> list[Expr]:
     if isinstance(st, Store):
         return [st.offset, st.value]
@@ -136,8 +128,7 @@ def in_place_pairs(drafts: list[Draft], dying: set[Value]) -> dict[Value, Value]
                 value: Value = st.buffer  # type: ignore[assignment]
                 writes.setdefault(value.base, {}).setdefault(n, set()).add(st.offset)
         reads.append(mine)
-    # Boxes of one domain are disjoint; stages inside one row loop follow one another.
-    flat = all(_only_stores(st) for st in drafts[0].body)
+    flat = drafts[0].boxes
     pairs: dict[Value, Value] = {}
     taken: set[Value] = set()
     for out, at in writes.items():

@@ -33,13 +33,18 @@ LONG_REDUCTION = 4 * BLOCK
 
 @dataclass(eq=False)
 class Draft:
-    """A kernel over Values: ``load`` expressions and Stores name Values instead of numbers."""
+    """A kernel over Values: ``load`` expressions and Stores name Values instead of numbers.
+
+    If it is `boxes`, its nests cover disjoint boxes of one domain, so that no iteration reads what
+    another writes; else they are stages that follow one another.
+    """
 
     body: tuple[Statement, ...]
     rows: int
     elements: int
     sources: tuple[Source, ...] = ()
     temporaries: list[Value] = field(default_factory=list)
+    boxes: bool = False
 
 
 def schedule(k: LoopBuilder, group: Group, stored: set[Value]) -> list[Draft]:
@@ -95,7 +100,24 @@ def _elementwise(tasks: Sequence[Task], regions: Sequence[Region]) -> Draft:
         first = body[0]
         assert isinstance(first, For)
         rows = first.loop.hi  # type: ignore[assignment]
-    return Draft(tuple(body), rows, math.prod(shape))
+    return Draft(_joined(body), rows, math.prod(shape), boxes=True)
+
+
+def _joined(body: Sequence[Statement]) -> tuple[Statement, ...]:
+    """Join neighbouring loops with equal bounds, so that a row's boxes are written in one go."""
+    out: list[Statement] = []
+    for st in body:
+        last = out[-1] if out else None
+        if (
+            isinstance(st, For)
+            and isinstance(last, For)
+            and last.loop == st.loop
+            and not st.loop.vector
+        ):
+            out[-1] = For(st.loop, _joined((*last.body, *st.body)), st.parallel)
+        else:
+            out.append(st)
+    return tuple(out)
 
 
 def _nest(loops: Sequence[Loop], inner: tuple[Statement, ...]) -> Statement:

@@ -9,7 +9,7 @@ from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Equation, Source
 
 if TYPE_CHECKING:
-    from tracejit.compiler.loaders import Loader
+    from tracejit.compiler.loaders import Loader, LoopBuilder
 
 __all__ = ["Block", "Item", "Opaque", "Task", "Value"]
 
@@ -82,9 +82,10 @@ class Opaque:
 
 @dataclass(eq=False)
 class Group:
-    """Tasks that become one kernel."""
+    """Tasks that become one kernel; `reads` is filled in when it is known what they load."""
 
     tasks: list[Task]
+    reads: set[Value] | None = None
 
 
 Item = Group | Opaque
@@ -98,6 +99,8 @@ class Block:
     ----------
     inputs, outputs : list of Value
         The signature; an output may be an input or a constant.
+    k : LoopBuilder
+        The builder that the loaders of its tasks belong to.
     items : list of Item
         In order.
     constants : list of (Value, array)
@@ -107,6 +110,7 @@ class Block:
     """
 
     inputs: list[Value]
+    k: LoopBuilder
     items: list[Any] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
     constants: list[tuple[Value, Any]] = field(default_factory=list)

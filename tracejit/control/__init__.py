@@ -1,0 +1,1 @@
+"""Primitives whose operands are Programs; their rules use the transformations."""
