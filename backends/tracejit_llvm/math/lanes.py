@@ -1,0 +1,148 @@
+"""Lanes: float arithmetic on vectors, in which the mathematical functions are written.
+
+Operations are IEEE operations, one each; only :meth:`Lanes.fma` fuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracejit_llvm.text import Code, float_text, spread, suffix, vector
+
+__all__ = ["Lanes"]
+
+
+class Lanes:
+    """Writes instructions on float32 or float64 lanes at the end of a :class:`Code`.
+
+    Attributes
+    ----------
+    single : bool
+        Whether the lanes are float32.
+    n : int
+        The number of lanes; 0 for a scalar.
+    """
+
+    __slots__ = ("code", "mantissa", "n", "scalar", "single", "type", "word", "words")
+
+    def __init__(self, code: Code, scalar: str, n: int) -> None:
+        self.code = code
+        self.scalar = scalar
+        self.single = scalar == "float"
+        self.n = n
+        self.type = vector(scalar, n)
+        self.word = "i32" if self.single else "i64"
+        self.words = vector(self.word, n)
+        self.mantissa = 23 if self.single else 52
+
+    # ------------------------------------------------------------------ constants
+    def c(self, x: float) -> str:
+        """Return a constant."""
+        return spread(float_text(x, self.scalar), self.scalar, self.n)
+
+    def i(self, x: int) -> str:
+        """Return an integer constant as wide as the floats."""
+        return spread(str(x), self.word, self.n)
+
+    def either(self, single: float, double: float) -> str:
+        """Return one constant for float32 or another for float64."""
+        return self.c(single if self.single else double)
+
+    # ------------------------------------------------------------------ arithmetic
+    def add(self, a: str, b: str) -> str:
+        """Return ``a + b``."""
+        return self.code.op(f"fadd {self.type} {a}, {b}")
+
+    def sub(self, a: str, b: str) -> str:
+        """Return ``a - b``."""
+        return self.code.op(f"fsub {self.type} {a}, {b}")
+
+    def mul(self, a: str, b: str) -> str:
+        """Return ``a * b``."""
+        return self.code.op(f"fmul {self.type} {a}, {b}")
+
+    def div(self, a: str, b: str) -> str:
+        """Return ``a / b``."""
+        return self.code.op(f"fdiv {self.type} {a}, {b}")
+
+    def neg(self, a: str) -> str:
+        """Return ``-a``."""
+        return self.code.op(f"fneg {self.type} {a}")
+
+    def intrinsic(self, name: str, *arguments: str, flags: str = "") -> str:
+        """Call an intrinsic whose operands and result are these lanes."""
+        full = f"llvm.{name}.{suffix(self.scalar, self.n)}"
+        return self.code.call(self.type, full, *((self.type, a) for a in arguments), flags=flags)
+
+    def fma(self, a: str, b: str, c: str) -> str:
+        """Return ``a * b + c`` rounded once."""
+        return self.intrinsic("fma", a, b, c)
+
+    def abs(self, a: str) -> str:
+        """Return the absolute value."""
+        return self.intrinsic("fabs", a)
+
+    def copysign(self, a: str, b: str) -> str:
+        """Return `a` with the sign of `b`."""
+        return self.intrinsic("copysign", a, b)
+
+    def sqrt(self, a: str) -> str:
+        """Return the square root."""
+        return self.intrinsic("sqrt", a)
+
+    def trunc(self, a: str) -> str:
+        """Return the integer part."""
+        return self.intrinsic("trunc", a)
+
+    def horner(self, x: str, coefficients: Sequence[float]) -> str:
+        """Return a polynomial, low powers first."""
+        result = self.c(coefficients[-1])
+        for c in coefficients[-2::-1]:
+            result = self.fma(result, x, self.c(c))
+        return result
+
+    # ------------------------------------------------------------------ bits
+    def bits(self, a: str) -> str:
+        """Return the bits as integers."""
+        return self.code.op(f"bitcast {self.type} {a} to {self.words}")
+
+    def unbits(self, a: str) -> str:
+        """Return the floats that have these bits."""
+        return self.code.op(f"bitcast {self.words} {a} to {self.type}")
+
+    def word_op(self, op: str, a: str, b: str) -> str:
+        """Return an integer operation."""
+        return self.code.op(f"{op} {self.words} {a}, {b}")
+
+    # ------------------------------------------------------------------ choices
+    def compare(self, how: str, a: str, b: str) -> str:
+        """Return a comparison (``olt``, ``une``, ...)."""
+        return self.code.op(f"fcmp {how} {self.type} {a}, {b}")
+
+    def select(self, condition: str, a: str, b: str) -> str:
+        """Return `a` where the condition holds, else `b`."""
+        c = vector("i1", self.n)
+        return self.code.op(f"select {c} {condition}, {self.type} {a}, {self.type} {b}")
+
+    def logic(self, op: str, a: str, b: str) -> str:
+        """Return ``and``, ``or`` or ``xor`` of conditions."""
+        return self.code.op(f"{op} {vector('i1', self.n)} {a}, {b}")
+
+    def clamp(self, x: str, lo: float, hi: float) -> str:
+        """Return `x` within bounds; nan stays."""
+        x = self.select(self.compare("olt", x, self.c(lo)), self.c(lo), x)
+        return self.select(self.compare("ogt", x, self.c(hi)), self.c(hi), x)
+
+    # ------------------------------------------------------------------ conversions
+    def doubled(self, *values: str) -> tuple[Lanes, list[str]]:
+        """Return float64 lanes, and `values` widened to them."""
+        wide = Lanes(self.code, "double", self.n)
+        if not self.single:
+            return wide, list(values)
+        return wide, [self.code.op(f"fpext {self.type} {v} to {wide.type}") for v in values]
+
+    def narrowed(self, wide: Lanes, value: str) -> str:
+        """Return a value of `wide` rounded to these lanes."""
+        if wide.type == self.type:
+            return value
+        return self.code.op(f"fptrunc {wide.type} {value} to {self.type}")

@@ -1,0 +1,294 @@
+"""Memory: addresses, loads and stores.
+
+An address is the buffer, then one sum of terms for each region that they are constant in, then a
+constant.  Along the vector variable a step of 1 is a vector load, of -1 a reversed one, anything
+else a gather.  A load moves out of a loop only if the loop does not write its buffer and the load
+would run anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracejit.ir.dtypes import is_bool
+from tracejit.ir.kernel import Store
+from tracejit.ir.scalar import Expr, Integer, Size, split_affine
+from tracejit_llvm.regions import Regions, Value
+from tracejit_llvm.text import Code, element, integers, memory, spread, suffix, vector
+
+__all__ = ["Memory", "steps"]
+
+
+class Memory(Regions):
+    """Regions, and access to the buffers from them; operands of offsets are computed already."""
+
+    # ---------------------------------------------------------------- integers
+    def integer(self, n: Integer) -> int | str:
+        """Return an int, or the name of a size argument."""
+        if not isinstance(n, Size):
+            return n
+        at = self.pure(0, f"getelementptr i64, ptr %sizes, i64 {n.number}")
+        return self.pure(0, f"load i64, ptr {at}")
+
+    def product(self, c: Integer, term: Value, name: str) -> tuple[int, str]:
+        """Return the depth and name of a coefficient times a scalar."""
+        if c == 1:
+            return term.depth, name
+        factor = self.integer(c)
+        if isinstance(factor, int) and not name.startswith("%"):
+            return 0, str(factor * int(name))
+        if isinstance(factor, int) and factor > 0 and factor & (factor - 1) == 0:
+            shift = factor.bit_length() - 1
+            return term.depth, self.pure(term.depth, f"shl i64 {name}, {shift}")
+        return term.depth, self.pure(term.depth, f"mul i64 {name}, {factor}")
+
+    def layered(self, constant_: Integer, terms: Sequence[tuple[int, str]]) -> tuple[
+        int, list[tuple[int, str]]
+    ]:
+        """Return the known constant and one sum of the other terms per depth, outermost first."""
+        known = constant_ if not isinstance(constant_, Size) else 0
+        layers: dict[int, str] = {}
+        if isinstance(constant_, Size):
+            layers[0] = str(self.integer(constant_))
+        for depth, name in sorted(terms):
+            if not name.startswith("%"):
+                known += int(name)
+            elif depth in layers:
+                layers[depth] = self.pure(depth, f"add i64 {layers[depth]}, {name}")
+            else:
+                layers[depth] = name
+        return known, sorted(layers.items())
+
+    def spread(self, e: Expr, value: Value) -> tuple[str, ...]:
+        """Return one vector a part."""
+        lanes = self.lanes
+        assert lanes is not None
+        if value.vector:
+            return value.names
+        name = value.names[0]
+        scalar = element(e.dtype)
+        if not name.startswith("%"):
+            return (spread(name, scalar, lanes.width),) * lanes.parts
+        return (self.splat(name, scalar, max(value.depth, lanes.depth - 1)),) * lanes.parts
+
+    def splat(self, name: str, scalar: str, depth: int) -> str:
+        """Return a scalar in all lanes."""
+        assert self.lanes is not None
+        n = self.lanes.width
+        full = vector(scalar, n)
+        if not name.startswith("%"):
+            return spread(name, scalar, n)
+        one = self.pure(depth, f"insertelement {full} poison, {scalar} {name}, i64 0")
+        return self.pure(
+            depth, f"shufflevector {full} {one}, {full} poison, <{n} x i32> zeroinitializer"
+        )
+
+    # ---------------------------------------------------------------- memory
+    def _pointer(self, buffer: int, layers: Sequence[tuple[int, str]], scalar: str) -> str:
+        at = self.pure(0, f"getelementptr ptr, ptr %buffers, i64 {buffer}")
+        pointer = self.pure(0, f"load ptr, ptr {at}")
+        for depth, name in layers:
+            pointer = self.pure(depth, f"getelementptr {scalar}, ptr {pointer}, i64 {name}")
+        return pointer
+
+    def _place(
+        self, buffer: int, offset: Expr, scalar: str
+    ) -> tuple[str, int, Integer, list[tuple[Integer, Value]], int]:
+        """Return pointer, its depth, the lanes' coefficient, vector terms, constant offset."""
+        constant_, terms = split_affine(offset)
+        scalars, vectors = [], []
+        coefficient: Integer = 0
+        own = self.lanes.var if self.lanes else None
+        for c, t in terms:
+            if t.op == "index" and t.attr is own:
+                assert self.lanes is not None
+                coefficient = c
+                first = Value((self.lanes.iv,), False, self.lanes.depth)
+                scalars.append(self.product(c, first, self.lanes.iv))
+                continue
+            v: Value = self.memo[t]
+            if v.vector:
+                vectors.append((c, v))
+            else:
+                scalars.append(self.product(c, v, v.names[0]))
+        known, layers = self.layered(constant_, scalars)
+        pointer = self._pointer(buffer, layers, scalar)
+        depth = layers[-1][0] if layers else 0
+        return pointer, depth, coefficient, vectors, known
+
+    def _moved(self, code: Code, scalar: str, pointer: str, offset: int) -> str:
+        if offset == 0:
+            return pointer
+        return code.op(f"getelementptr {scalar}, ptr {pointer}, i64 {offset}")
+
+    def _load_depth(self, buffer: int, least: int) -> int:
+        depth = self.depth
+        while depth > least:
+            region = self.regions[depth]
+            if not region.leave or buffer in region.writes:
+                break
+            depth -= 1
+        return depth
+
+    def load(self, e: Expr) -> Value:
+        buffer: int = e.attr
+        scalar = memory(e.dtype)
+        size = 1 if scalar == "i8" else e.dtype.itemsize
+        pointer, place, coefficient, vectors, known = self._place(buffer, e.args[0], scalar)
+        lanes = self.lanes
+        if lanes is None or (coefficient == 0 and not vectors):
+            depth = self._load_depth(buffer, place)
+            code = self.regions[depth].code
+            name = code.op(
+                f"load {scalar}, ptr {self._moved(code, scalar, pointer, known)}, align {size}"
+            )
+            return Value((self._as_bool(code, e.dtype, name, 0),), False, depth)
+        least = max([lanes.depth, place, *(v.depth for _, v in vectors)])
+        depth = self._load_depth(buffer, least)
+        code = self.regions[depth].code
+        n = lanes.width
+        full = vector(scalar, n)
+        names = []
+        for p in range(lanes.parts):
+            if not vectors and coefficient in (1, -1):
+                at = self._run(pointer, place, scalar, coefficient, p, known)
+                name = self._load_run(code, at, scalar, size, coefficient == -1)
+            else:
+                places = self._places(pointer, place, scalar, coefficient, vectors, p, known)
+                mask = lanes.mask or spread("true", "i1", n)
+                name = code.call(
+                    full, f"llvm.masked.gather.{suffix(scalar, n)}.{suffix('p0', n)}",
+                    (f"<{n} x ptr>", places), ("i32", str(size)), (vector("i1", n), mask),
+                    (full, "zeroinitializer"),
+                )  # fmt: skip
+            names.append(self._as_bool(code, e.dtype, name, n))
+        return Value(tuple(names), True, depth)
+
+    def _as_bool(self, code: Code, dtype: np.dtype[Any], name: str, n: int) -> str:
+        if not is_bool(dtype):
+            return name
+        return code.op(f"icmp ne {vector('i8', n)} {name}, {spread('0', 'i8', n)}")
+
+    def _run(
+        self, pointer: str, depth: int, scalar: str, coefficient: Integer, p: int, known: int
+    ) -> str:
+        """Return where part p of a contiguous run starts in memory."""
+        lanes = self.lanes
+        assert lanes is not None
+        shift = known + p * lanes.width if coefficient == 1 else known - (p + 1) * lanes.width + 1
+        if shift == 0:
+            return pointer
+        return self.pure(depth, f"getelementptr {scalar}, ptr {pointer}, i64 {shift}")
+
+    def _reversed(self, code: Code, kind: str, name: str, n: int) -> str:
+        order = integers(range(n - 1, -1, -1), "i32")
+        return code.op(
+            f"shufflevector {vector(kind, n)} {name}, {vector(kind, n)} poison, <{n} x i32> {order}"
+        )
+
+    def _load_run(
+        self, code: Code, at: str, scalar: str, size: int, reverse: bool
+    ) -> str:
+        lanes = self.lanes
+        assert lanes is not None
+        n, mask = lanes.width, lanes.mask
+        full = vector(scalar, n)
+        if mask is None:
+            name = code.op(f"load {full}, ptr {at}, align {size}")
+        else:
+            if reverse:
+                mask = self._reversed(code, "i1", mask, n)
+            name = code.call(
+                full, f"llvm.masked.load.{suffix(scalar, n)}.p0", ("ptr", at), ("i32", str(size)),
+                (vector("i1", n), mask), (full, "zeroinitializer"),
+            )  # fmt: skip
+        return self._reversed(code, scalar, name, n) if reverse else name
+
+    def _places(
+        self,
+        pointer: str,
+        depth: int,
+        scalar: str,
+        coefficient: Integer,
+        vectors: Sequence[tuple[Integer, Value]],
+        p: int,
+        known: int,
+    ) -> str:
+        """Return a vector of pointers."""
+        lanes = self.lanes
+        assert lanes is not None
+        n = lanes.width
+        full = vector("i64", n)
+        total = ""
+        if coefficient != 0:
+            factor = self.integer(coefficient)
+            if isinstance(factor, int):
+                total = steps(p * n * factor + known, n, factor)
+                known = 0
+            else:
+                wide = self.splat(factor, "i64", lanes.depth - 1)
+                total = self.pure(lanes.depth - 1, f"mul {full} {wide}, {steps(p * n, n, 1)}")
+        for c, v in vectors:
+            depth = max(depth, v.depth)
+            name = v.names[p]
+            if c != 1:
+                factor_ = self.splat(str(self.integer(c)), "i64", lanes.depth - 1)
+                name = self.pure(v.depth, f"mul {full} {name}, {factor_}")
+            total = self.pure(depth, f"add {full} {total}, {name}") if total else name
+        if known:
+            pointer = self.pure(depth, f"getelementptr {scalar}, ptr {pointer}, i64 {known}")
+        return self.pure(depth, f"getelementptr {scalar}, ptr {pointer}, {full} {total}")
+
+    def store(self, code: Code, s: Store, value: Value) -> None:
+        dtype = self.kernel.buffers[s.buffer].dtype
+        scalar = memory(dtype)
+        size = 1 if scalar == "i8" else dtype.itemsize
+        pointer, place, coefficient, vectors, known = self._place(s.buffer, s.offset, scalar)
+        lanes = self.lanes
+        if lanes is None:
+            name = value.names[0]
+            if is_bool(dtype):
+                name = code.op(f"zext i1 {name} to i8")
+            at = self._moved(code, scalar, pointer, known)
+            code.line(f"store {scalar} {name}, ptr {at}, align {size}")
+            return
+        n = lanes.width
+        full = vector(scalar, n)
+        flags = vector("i1", n)
+        for p, name in enumerate(self.spread(s.value, value)):
+            if is_bool(dtype):
+                name = code.op(f"zext {flags} {name} to {full}")
+            if not vectors and coefficient in (1, -1):
+                at = self._run(pointer, place, scalar, coefficient, p, known)
+                mask = lanes.mask
+                if coefficient == -1:
+                    name = self._reversed(code, scalar, name, n)
+                    mask = self._reversed(code, "i1", mask, n) if mask else None
+                if mask is None:
+                    code.line(f"store {full} {name}, ptr {at}, align {size}")
+                else:
+                    kinds = [full, "ptr", "i32", flags]
+                    intrinsic = f"llvm.masked.store.{suffix(scalar, n)}.p0"
+                    self.module.declare("void", intrinsic, kinds)
+                    code.line(
+                        f"call void @{intrinsic}({full} {name}, ptr {at}, i32 {size}, "
+                        f"{flags} {mask})"
+                    )
+                continue
+            if not vectors and coefficient == 0:
+                places = self.splat(self._moved(code, scalar, pointer, known), "ptr", self.depth)
+            else:
+                places = self._places(pointer, place, scalar, coefficient, vectors, p, known)
+            intrinsic = f"llvm.masked.scatter.{suffix(scalar, n)}.{suffix('p0', n)}"
+            self.module.declare("void", intrinsic, [full, f"<{n} x ptr>", "i32", flags])
+            code.line(
+                f"call void @{intrinsic}({full} {name}, <{n} x ptr> {places}, i32 {size}, "
+                f"{flags} {lanes.mask or spread('true', 'i1', n)})"
+            )
+
+
+def steps(first: int, n: int, step: int) -> str:
+    return integers((first + step * k for k in range(n)), "i64")

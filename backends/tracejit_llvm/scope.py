@@ -1,0 +1,150 @@
+"""Scope: expressions of a kernel, each emitted in the outermost region that has its operands.
+
+Within *lanes* (a vector loop) an expression that depends on the vector variable has one LLVM vector a
+part; `parts` vectors make one trip of the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracejit.ir.kernel import Store
+from tracejit.ir.scalar import Expr, IndexVar, split_affine, value_of
+from tracejit_llvm.memory import Memory, steps
+from tracejit_llvm.regions import Value
+from tracejit_llvm.scalars import convert, pointwise
+from tracejit_llvm.text import Code, constant, element, vector
+
+__all__ = ["Scope"]
+
+
+class Scope(Memory):
+    """Emits the expressions of one kernel."""
+
+    # ---------------------------------------------------------------- expressions
+    def value(self, e: Expr) -> Value:
+        """Return the value of an expression, emitting what is not there yet."""
+        memo = self.memo
+        stack = [e]
+        while stack:
+            x = stack[-1]
+            if x in memo:
+                stack.pop()
+                continue
+            args: Sequence[Expr] = x.args
+            if x.op == "load":
+                args = self.offset_terms(x.args[0])
+            waiting = [a for a in args if a not in memo]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            stack.pop()
+            value = self._computed(x)
+            self.remember(x, value, value.depth)
+        found: Value = memo[e]
+        return found
+
+    def offset_terms(self, offset: Expr) -> list[Expr]:
+        """Return the terms of an offset that are needed as values: all but the vector variable."""
+        own = self.lanes.var if self.lanes else None
+        return [
+            t for _, t in split_affine(offset)[1] if not (t.op == "index" and t.attr is own)
+        ]
+
+    def _computed(self, e: Expr) -> Value:
+        op = e.op
+        if op == "const":
+            return Value((constant(value_of(e), e.dtype),), False, 0)
+        if op == "load":
+            return self.load(e)
+        if op == "affine":
+            return self._affine(e)
+        if op == "index":
+            return self._lane_index(e.attr)
+        if op == "float":
+            at = self.pure(0, f"getelementptr double, ptr %floats, i64 {e.attr}")
+            name = self.pure(0, f"load double, ptr {at}")
+            if e.dtype.itemsize == 4:
+                name = self.pure(0, f"fptrunc double {name} to float")
+            return Value((name,), False, 0)
+        assert op != "ref", f"{e.attr} is used outside the body that computes it"
+        values = [self.memo[a] for a in e.args]
+        depth = max(v.depth for v in values)
+        code = self.regions[depth].code
+        lanes = self.lanes
+        if lanes is not None and any(v.vector for v in values):
+            width, parts = lanes.width, lanes.parts
+            operands = [
+                self.spread(a, v) for a, v in zip(e.args, values, strict=True)
+            ]
+        else:
+            width, parts = 0, 1
+            operands = [v.names for v in values]
+        names = tuple(
+            self._one(code, e, width, tuple(o[p] for o in operands)) for p in range(parts)
+        )
+        return Value(names, width > 0, depth)
+
+    def _one(self, code: Code, e: Expr, width: int, operands: tuple[str, ...]) -> str:
+        if e.op == "convert":
+            return convert(code, operands[0], e.args[0].dtype, e.dtype, width)
+        if e.op == "bitcast":
+            source = vector(element(e.args[0].dtype), width)
+            return code.op(f"bitcast {source} {operands[0]} to {vector(element(e.dtype), width)}")
+        return pointwise(code, e.op, e.args[-1].dtype, width, operands)
+
+    def _lane_index(self, var: IndexVar) -> Value:
+        lanes = self.lanes
+        assert lanes is not None and var is lanes.var, f"{var} is used outside its loop"
+        n, depth = lanes.width, lanes.depth
+        first = self.splat(lanes.iv, "i64", depth)
+        full = vector("i64", n)
+        names = tuple(
+            self.pure(depth, f"add {full} {first}, {steps(p * n, n, 1)}")
+            for p in range(lanes.parts)
+        )
+        return Value(names, True, depth)
+
+    def _affine(self, e: Expr) -> Value:
+        constant_, terms = split_affine(e)
+        scalars, vectors = [], []
+        for c, t in terms:
+            v: Value = self.memo[t]
+            if v.vector:
+                vectors.append((c, v))
+            else:
+                scalars.append(self.product(c, v, v.names[0]))
+        known, layers = self.layered(constant_, scalars)
+        total, depth = "", 0
+        for at, name in layers:
+            total = self.pure(at, f"add i64 {total}, {name}") if total else name
+            depth = at
+        if known or not total:
+            total = self.pure(depth, f"add i64 {total}, {known}") if total else str(known)
+        if not vectors:
+            return Value((total,), False, depth)
+        lanes = self.lanes
+        assert lanes is not None
+        full = vector("i64", lanes.width)
+        base = self.splat(total, "i64", max(depth, lanes.depth - 1))
+        sums = [base] * lanes.parts
+        for c, v in vectors:
+            depth = max(depth, v.depth)
+            factor = self.splat(str(self.integer(c)), "i64", lanes.depth - 1)
+            for p, name in enumerate(v.names):
+                term = name if c == 1 else self.pure(v.depth, f"mul {full} {name}, {factor}")
+                sums[p] = self.pure(depth, f"add {full} {sums[p]}, {term}")
+        return Value(tuple(sums), True, depth)
+
+    def stores(self, group: Sequence[Store]) -> None:
+        """Emit consecutive stores: all their loads, then all of them."""
+        ready = []
+        for s in group:
+            value = self.value(s.value)
+            for t in self.offset_terms(s.offset):
+                self.value(t)
+            ready.append((s, value))
+        code = self.code
+        for s, value in ready:
+            self.store(code, s, value)
+        self.forget(frozenset(s.buffer for s in group))

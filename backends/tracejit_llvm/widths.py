@@ -1,0 +1,79 @@
+"""Widths: how many lanes a vector loop has, and how many vectors make one of its trips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tracejit.ir.dtypes import is_bool
+from tracejit.ir.kernel import For, Reduce, Statement
+from tracejit.ir.scalar import COSTS, Expr, IndexVar, Integer, free_vars
+
+__all__ = ["SHORT", "cost_of", "shape_of_lanes", "trips"]
+
+SHORT = 8
+"""A loop of at most so many trips is written out."""
+VECTOR_BYTES = 64
+
+
+def trips(lo: Integer, hi: Integer) -> int | None:
+    """Return the number of trips of a loop, if it is known."""
+    return max(hi - lo, 0) if isinstance(lo, int) and isinstance(hi, int) else None
+
+
+def _roots(body: Iterable[Statement]) -> Iterable[Expr]:
+    for s in body:
+        if isinstance(s, For):
+            yield from _roots(s.body)
+        elif isinstance(s, Reduce):
+            for a in s.accumulators:
+                yield a.value
+                if a.index is not None:
+                    yield a.index
+        else:
+            yield s.value
+
+
+def _below(roots: Iterable[Expr]) -> Iterable[Expr]:
+    """Yield each expression once; offsets of loads are not looked into."""
+    seen: set[Expr] = set()
+    stack = list(roots)
+    while stack:
+        e = stack.pop()
+        if e in seen:
+            continue
+        seen.add(e)
+        yield e
+        if e.op != "load":
+            stack.extend(e.args)
+
+
+def cost_of(body: Iterable[Statement]) -> int:
+    """Return the cost of running a body once, inner loops counted as one trip."""
+    return sum(COSTS.get(e.op, 1) for e in _below(_roots(body)))
+
+
+def shape_of_lanes(
+    body: Iterable[Statement], var: IndexVar, lo: Integer, hi: Integer
+) -> tuple[int, int]:
+    """Return the lanes of a vector and the vectors of a trip for a loop over `var`."""
+    body = tuple(body)
+    widest = 1
+    cost = 0
+    for e in _below(_roots(body)):
+        cost += COSTS.get(e.op, 1)
+        if not is_bool(e.dtype) and e.op != "const" and var in free_vars(e):
+            widest = max(widest, 4 if e.dtype.itemsize == 2 else e.dtype.itemsize)
+    width = min(max(VECTOR_BYTES // widest, 4), 32)
+    if any(not isinstance(s, For | Reduce) for s in body) and not any(
+        isinstance(s, Reduce) for s in body
+    ):
+        parts = 4 if cost <= 4 else 2 if cost <= 16 else 1
+    else:
+        parts = 4 if cost <= 12 else 2 if cost <= 40 else 1
+    known = trips(lo, hi)
+    if known is not None:
+        while parts > 1 and width * parts > known:
+            parts //= 2
+        while width > 4 and width // 2 >= known:
+            width //= 2
+    return width, parts

@@ -1,0 +1,153 @@
+"""Make the polynomial coefficients in ``tracejit_llvm/math`` (minimax, by Remez exchange).
+
+``python bench/coefficients.py [NAME ...]`` prints the named tuples, or all of them, with the base-2
+logarithm of the largest weighted error.  All arithmetic is done by mpmath in 240 bits; coefficients
+are rounded to float64 at the end.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import mpmath as mp
+
+mp.mp.prec = 240
+Function = Callable[[Any], Any]
+
+
+def minimax(
+    f: Function, a: Any, b: Any, degree: int, weight: Function = lambda x: mp.mpf(1)
+) -> tuple[list[Any], Any]:
+    """Return the polynomial p, low powers first, with the least max of ``|weight * (f - p)|``."""
+    a, b = mp.mpf(a), mp.mpf(b)
+    n = degree + 2
+    points = [(a + b) / 2 - (b - a) / 2 * mp.cos(mp.pi * i / (n - 1)) for i in range(n)]
+    fine = 24 * n
+    grid = [(a + b) / 2 - (b - a) / 2 * mp.cos(mp.pi * i / fine) for i in range(fine + 1)]
+    exact = [f(x) for x in grid]
+    weights = [weight(x) for x in grid]
+    largest = mp.inf
+    coefficients: list[Any] = []
+    for _ in range(12):
+        matrix, right = mp.matrix(n, n), mp.matrix(n, 1)
+        for i, x in enumerate(points):
+            for j in range(degree + 1):
+                matrix[i, j] = x**j
+            matrix[i, degree + 1] = (-1) ** i / weight(x)
+            right[i] = f(x)
+        solution = mp.lu_solve(matrix, right)
+        coefficients = [solution[j] for j in range(degree + 1)]
+        errors = [
+            w * (y - mp.polyval(coefficients[::-1], x))
+            for x, y, w in zip(grid, exact, weights, strict=True)
+        ]
+        largest = max(abs(e) for e in errors)
+        extremes: list[tuple[Any, Any]] = []
+        for x, e in zip(grid, errors, strict=True):
+            if extremes and (e > 0) == (extremes[-1][1] > 0):
+                if abs(e) > abs(extremes[-1][1]):
+                    extremes[-1] = (x, e)
+            else:
+                extremes.append((x, e))
+        while len(extremes) > n:
+            extremes.pop(0 if abs(extremes[0][1]) < abs(extremes[-1][1]) else -1)
+        if len(extremes) < n or largest < abs(solution[degree + 1]) * mp.mpf("1.02"):
+            break
+        points = [x for x, _ in extremes]
+    return coefficients, largest
+
+
+def _odd(f: Function, terms: list[Any]) -> Function:
+    """Return ``z -> (f(x) - terms) / x**(2 * len(terms) + 1)`` with ``x = sqrt(z)``."""
+
+    def tail(z: Any) -> Any:
+        x = mp.sqrt(z)
+        known = sum((c * x ** (2 * i + 1) for i, c in enumerate(terms)), mp.mpf(0))
+        return (f(x) - known) / x ** (2 * len(terms) + 1)
+
+    return tail
+
+
+TINY = mp.mpf(10) ** -20
+HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0005")
+HALF_PI = mp.pi / 2 * mp.mpf("1.001")
+QUARTER_PI = mp.pi / 4 * mp.mpf("1.001")
+LOG_Z = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1) * mp.mpf("1.001")) ** 2
+TAN_PI_8 = mp.tan(mp.pi / 8) * mp.mpf("1.001")
+
+
+def _exp_tail(x: Any) -> Any:
+    return (mp.exp(x) - 1 - x) / x**2 if abs(x) > 1e-30 else mp.mpf(1) / 2
+
+
+def _square(x: Any) -> Any:
+    return x * x if abs(x) > 1e-6 else mp.mpf("1e-12")
+
+
+def _near_z(z: Any) -> Any:
+    return z + mp.mpf("1e-10")
+
+
+def _log(s: Any) -> Any:
+    return mp.log((1 + s) / (1 - s))
+
+
+def _erf_tail(z: Any) -> Any:
+    return mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1
+
+
+def _scaled_erfc(q: Any) -> Any:
+    x = 4 * (1 + q) / (1 - q)
+    if x > 1000:
+        return 2 / mp.sqrt(mp.pi) * (1 + 1 / (2 * x)) * (1 - 1 / (2 * x * x))
+    return (1 + 2 * x) * mp.erfc(x) * mp.exp(x * x)
+
+
+def _log_gamma(t: Any) -> Any:
+    nearest = mp.nint(t)
+    if abs(t - nearest) < mp.mpf(10) ** -25:  # a removable singularity
+        t = nearest + (mp.mpf(10) ** -25 if nearest < 1 else -(mp.mpf(10) ** -25))
+    return mp.loggamma(t + 2) / ((t + 1) * t)
+
+
+TABLE: dict[str, tuple[Any, ...]] = {
+    "EXP64": (_exp_tail, -HALF_LN2, HALF_LN2, 10, _square),
+    "EXP32": (_exp_tail, -HALF_LN2, HALF_LN2, 4, _square),
+    "LOG64": (_odd(_log, [2]), TINY, LOG_Z, 6, _near_z),
+    "LOG32": (_odd(_log, [2]), TINY, LOG_Z, 2, _near_z),
+    "LOG_TAIL64": (
+        _odd(_log, [2, mp.mpf(2) / 3]), mp.mpf(10) ** -12, LOG_Z, 6,
+        lambda z: z * z + mp.mpf("1e-8"),
+    ),
+    "SIN64": (_odd(mp.sin, [1]), TINY, HALF_PI**2, 8, _near_z),
+    "SIN32": (_odd(mp.sin, [1]), TINY, HALF_PI**2, 3, _near_z),
+    "TAN64": (_odd(mp.tan, [1]), TINY, QUARTER_PI**2, 14, _near_z),
+    "TAN32": (_odd(mp.tan, [1]), TINY, QUARTER_PI**2, 6, _near_z),
+    "ATAN64": (_odd(mp.atan, [1]), TINY, TAN_PI_8**2, 10, _near_z),
+    "ATAN32": (_odd(mp.atan, [1]), TINY, TAN_PI_8**2, 4, _near_z),
+    "ASIN64": (_odd(mp.asin, [1]), TINY, mp.mpf("0.2502"), 12, _near_z),
+    "ASIN32": (_odd(mp.asin, [1]), TINY, mp.mpf("0.2502"), 4, _near_z),
+    "ERF64": (_erf_tail, TINY, 1, 11),
+    "ERF32": (_erf_tail, TINY, 1, 6),
+    "ERFC64": (_scaled_erfc, -1, mp.mpf("0.76"), 22),
+    "LGAMMA64": (_log_gamma, -1, 1, 28),
+    "ERFC32": (_scaled_erfc, -1, mp.mpf("0.46"), 10),
+}  # fmt: skip
+"""name -> (function, lower end, upper end, degree, weight)."""
+
+
+def main(names: list[str]) -> None:
+    """Print the tuples."""
+    for name in names or TABLE:
+        coefficients, error = minimax(*TABLE[name])
+        print(f"# largest weighted error 2**{mp.nstr(mp.log(error, 2), 4)}")
+        print(f"{name} = (")
+        for c in coefficients:
+            print(f"    {float(c)!r},")
+        print(")", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

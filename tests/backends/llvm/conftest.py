@@ -1,0 +1,77 @@
+"""Compile a kernel's text and run it."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import pytest
+
+from tracejit.ir.kernel import Kernel
+from tracejit_llvm.emit import emit_kernel
+
+Native = Callable[..., None]
+
+
+class Compiler:
+    """Compiles kernels in this process, at code generation level 2 and without passes."""
+
+    def __init__(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.triple = llvm.get_process_triple()
+        self.target = llvm.Target.from_triple(self.triple)
+        self.machine, self.jit = self._machine(), llvm.create_lljit_compiler(self._machine())
+        self.names = (f"kernel{n}" for n in itertools.count())
+        self.kept: list[Any] = []
+
+    def _machine(self) -> Any:
+        features = llvm.get_host_cpu_features().flatten()
+        return self.target.create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=features, opt=2, reloc="pic",
+            codemodel="default", jit=True,
+        )  # fmt: skip
+
+    def link(self, text: str, name: str) -> int:
+        """Return the address of a function."""
+        head = f'target triple = "{self.triple}"\n'
+        head += f'target datalayout = "{self.machine.target_data}"\n'
+        module = llvm.parse_assembly(head + text)
+        module.verify()
+        image = self.machine.emit_object(module)
+        builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+        tracker = builder.export_symbol(name).link(self.jit, f"library_{name}")
+        self.kept.append(tracker)
+        return int(tracker[name])
+
+    def __call__(self, kernel: Kernel) -> Native:
+        """Return ``run(buffers, sizes, floats, begin, end)``."""
+        name = next(self.names)
+        address = self.link(emit_kernel(kernel, name), name)
+        pointer, integer = ctypes.c_void_p, ctypes.c_int64
+        function = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, integer, integer)(address)
+
+        def run(
+            buffers: list[np.ndarray[Any, Any]],
+            sizes: Any = (),
+            floats: Any = (),
+            begin: int = 0,
+            end: int = 2**62,
+        ) -> None:
+            pointers = np.array([b.ctypes.data for b in buffers], np.int64)
+            integers = np.array([*sizes, 0], np.int64)
+            numbers = np.array([*floats, 0.0], np.float64)
+            function(
+                pointers.ctypes.data, integers.ctypes.data, numbers.ctypes.data, begin, end
+            )
+
+        return run
+
+
+@pytest.fixture(scope="session")
+def compiler() -> Compiler:
+    return Compiler()
