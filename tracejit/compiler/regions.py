@@ -36,7 +36,26 @@ def split(
     regions: list[Region] = []
     if not _refine(k, whole, evaluate, regions, MAX_BOXES):
         regions = _onion(k, whole, evaluate)
+    for v in reversed(variables):
+        regions = _joined(regions, v)
     return regions
+
+
+def _joined(regions: list[Region], v: IndexVar) -> list[Region]:
+    """Join neighbours along `v` in which the same is computed."""
+    out: list[Region] = []
+    ends: dict[tuple[object, ...], int] = {}
+    for region in regions:
+        lo, hi = region.box[v]
+        rest = tuple(r for w, r in region.box.items() if w is not v)
+        at = ends.pop((rest, lo, *region.values), None)
+        if at is None:
+            at = len(out)
+            out.append(region)
+        else:
+            out[at] = Region({**region.box, v: (out[at].box[v][0], hi)}, region.values)
+        ends[(rest, hi, *region.values)] = at
+    return out
 
 
 def _evaluate(

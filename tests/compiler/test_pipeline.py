@@ -1,0 +1,216 @@
+"""The compiler end to end: what is computed, in how many kernels, and in which loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tracejit.compiler.lift import SMALL
+from tracejit.compiler.simplify import simplify
+from tracejit.control.call import call
+from tracejit.ir.avals import ShapedArray
+from tracejit.ir.plan import Copy, Launch, all_steps
+from tracejit.ops.arithmetic import add, div, mul, sub
+from tracejit.ops.logical import lt, select
+from tracejit.ops.shape import broadcast_in_dim, reduce_sum, reshape, transpose
+from tracejit.ops.slicing import concatenate, flip, pad, roll_axis, slice_
+from tracejit.ops.transcendental import exp, sin
+from tracejit.ops.windows import dynamic_slice, dynamic_update_slice
+from tracejit.transforms.stage import stage
+
+RNG = np.random.default_rng(3)
+
+
+def array(*shape: int) -> np.ndarray[Any, Any]:
+    return RNG.random(shape)
+
+
+def inner(x: Any, i: int, j: int) -> Any:
+    n, m = x.shape
+    return slice_(x, (1 + i, 1 + j), (n - 1 + i, m - 1 + j))
+
+
+def laplacian(x: Any) -> Any:
+    around = add(add(inner(x, -1, 0), inner(x, 1, 0)), add(inner(x, 0, -1), inner(x, 0, 1)))
+    return sub(around, mul(inner(x, 0, 0), 4.0))
+
+
+def heat_roll(x: Any) -> Any:
+    around = add(
+        add(roll_axis(x, 1, 0), roll_axis(x, -1, 0)), add(roll_axis(x, 1, 1), roll_axis(x, -1, 1))
+    )
+    return add(x, mul(sub(around, mul(x, 4.0)), 0.1))
+
+
+def heat_pad(x: Any) -> Any:
+    return add(x, mul(pad(laplacian(x), 0.0, [(1, 1, 0), (1, 1, 0)]), 0.1))
+
+
+def heat_set(x: Any) -> Any:
+    return dynamic_update_slice(x, add(inner(x, 0, 0), mul(laplacian(x), 0.1)), (1, 1))
+
+
+def softmax(x: Any) -> Any:
+    e = exp(sub(x, broadcast_in_dim(reduce_sum(x, (1,)), x.shape, (0,))))
+    return div(e, broadcast_in_dim(reduce_sum(e, (1,)), x.shape, (0,)))
+
+
+def launches(compiled: Any) -> list[Launch]:
+    return [s for s in all_steps(compiled.plan.steps) if isinstance(s, Launch)]
+
+
+def test_a_chain_with_two_results_is_one_loop(check: Any, golden: Any) -> None:
+    def f(x: Any, y: Any) -> list[Any]:
+        z = sin(add(x, y))
+        return [mul(z, 2.5), sub(z, x)]
+
+    golden(check(f, array(19, 23), array(19, 23)).loops)
+
+
+@pytest.mark.parametrize("step", [heat_roll, heat_pad, heat_set])
+@pytest.mark.parametrize("shape", [(20, 33), (4, 5), (3, 3)])
+def test_a_stencil_is_one_kernel_of_boxes(check: Any, step: Any, shape: Any) -> None:
+    compiled = check(lambda x: [step(x)], array(*shape))
+    assert len(launches(compiled)) == 1
+    assert "select" not in compiled.loops
+
+
+def test_heat_by_pad(check: Any, golden: Any) -> None:
+    golden(check(lambda x: [heat_pad(x)], array(20, 33)).loops)
+
+
+def test_softmax_is_one_loop_over_rows_and_works_in_the_result(check: Any, golden: Any) -> None:
+    compiled = check(lambda x: [softmax(x)], array(30, 40))
+    assert len(launches(compiled)) == 1
+    assert compiled.plan.arena_bytes == 0
+    golden(compiled.loops)
+
+
+def test_steps_of_a_stencil_are_stored_and_share_a_kernel(check: Any) -> None:
+    def f(x: Any) -> list[Any]:
+        for _ in range(7):
+            x = heat_roll(x)
+        return [x]
+
+    compiled = check(f, array(20, 33))
+    assert len(compiled.plan.kernels) == 1
+    assert len(launches(compiled)) == 7
+
+
+def test_cheap_producers_of_a_stencil_are_not_stored(check: Any) -> None:
+    compiled = check(lambda x: [heat_pad(mul(x, 3.0))], array(20, 33))
+    assert len(launches(compiled)) == 1
+
+
+@pytest.mark.parametrize("shape", [(7, 9, 11), (1, 9, 1), (3, 1, 2), (0, 4, 3), (2, 0, 3)])
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)])
+def test_sums_over_any_axes(check: Any, shape: Any, axes: Any) -> None:
+    x = array(*shape)
+    check(lambda x: [reduce_sum(mul(x, 2.0), axes)], x)
+
+
+@pytest.mark.parametrize("n", [32768, 40000, 100001])
+def test_a_long_sum_is_cut_into_blocks(check: Any, n: int) -> None:
+    compiled = check(lambda x: [reduce_sum(x, (0,))], array(n), rtol=1e-10)
+    assert len(launches(compiled)) == 2
+    check(lambda x: [reduce_sum(x, (0, 1))], array(n // 100, 100), rtol=1e-10)
+
+
+def test_wide_stars_in_three_dimensions(check: Any) -> None:
+    def star(x: Any) -> list[Any]:
+        y = x
+        for axis in range(3):
+            for shift in (-4, -3, -2, -1, 1, 2, 3, 4):
+                y = add(y, roll_axis(x, shift, axis))
+        return [y]
+
+    compiled = check(star, array(12, 13, 14))
+    assert len(launches(compiled)) == 1
+
+
+def test_shape_operations(check: Any) -> None:
+    def f(x: Any) -> list[Any]:
+        return [
+            flip(x, (0,)),
+            transpose(x, (1, 0)),
+            slice_(x, (0, 1), (20, 33), (2, 3)),
+            reshape(transpose(x, (1, 0)), (660,)),
+            reshape(mul(x, 2.0), (10, 2, 33)),
+            reshape(add(x, 1.0), (33, 20)),
+            concatenate([x, x, mul(x, 2.0)], 1),
+            pad(x, 7.0, [(2, -3, 0), (0, 1, 2)]),
+        ]
+
+    check(f, array(20, 33))
+
+
+def test_windows_at_traced_positions(check: Any) -> None:
+    for i in (-5, 0, 3, 99):
+        check(
+            lambda x, i: [
+                dynamic_slice(x, (i, i), (2, 3)),
+                dynamic_update_slice(x, inner(x, 0, 0), (i, 2)),
+            ],
+            array(6, 9),
+            np.int64(i),
+        )
+
+
+def test_a_reduction_of_something_piecewise(check: Any) -> None:
+    check(lambda x: [reduce_sum(mul(roll_axis(x, 1, 1), x), (1,))], array(20, 33))
+
+
+def test_narrow_floats_are_rounded_where_they_are_stored(check: Any) -> None:
+    x = array(9, 7).astype(np.float16)
+    check(lambda x: [mul(add(x, x), x)], x, rtol=2e-3)
+
+
+def test_complex_numbers_run_by_callback(check: Any) -> None:
+    x = array(4, 5) + 1j * array(4, 5)
+    compiled = check(lambda x: [mul(x, x)], x)
+    assert compiled.plan.kernels == ()
+
+
+def test_outputs_that_are_inputs_constants_or_literals(check: Any) -> None:
+    c = array(3)
+    compiled = check(lambda x: [x, x, np.asarray(c), 2.0, mul(x, 1.0)], array(3))
+    assert sum(isinstance(s, Copy) for s in compiled.plan.steps) >= 4
+
+
+def test_a_donated_input_is_overwritten(check: Any) -> None:
+    compiled = check(lambda x: [mul(x, 2.0)], array(50), donated=(True,))
+    assert compiled.plan.aliases == {0: 0}
+    compiled = check(lambda x: [roll_axis(x, 1, 0)], array(50), donated=(True,))
+    assert compiled.plan.aliases == {}
+
+
+def test_another_size_has_the_same_kernels(check: Any) -> None:
+    first = check(lambda x: [heat_roll(x), reduce_sum(x, (0, 1))], array(220, 233))
+    second = check(lambda x: [heat_roll(x), reduce_sum(x, (0, 1))], array(330, 190))
+    assert first.loops == second.loops
+
+
+def test_small_lengths_stay_in_the_text(check: Any) -> None:
+    text = check(lambda x: [reduce_sum(x, (1,))], array(100, SMALL)).loops
+    assert f"0:{SMALL}" in text
+    assert "0:n0" in text
+
+
+def test_simplify_inlines_calls_and_drops_what_is_repeated_or_dead() -> None:
+    aval = ShapedArray((3,), "float64")
+    callee = stage(lambda x: [mul(sin(x), 2.0)], [aval], "callee")
+
+    def f(x: Any) -> list[Any]:
+        (a,) = call(callee, x)
+        (b,) = call(callee, x)
+        exp(x)
+        return [add(a, b)]
+
+    program = simplify(stage(f, [aval], "f"))
+    assert [eq.primitive.name for eq in program.equations] == ["sin", "mul", "add"]
+
+
+def test_selects_and_comparisons(check: Any) -> None:
+    check(lambda x, y: [select(lt(x, y), x, mul(y, 2.0))], array(5, 6), array(5, 6))
