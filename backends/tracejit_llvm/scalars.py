@@ -168,11 +168,11 @@ def _integer(code: Code, op: str, dtype: Dtype, n: int, args: tuple[str, ...]) -
     if op in ("shl", "shr_logical", "shr_arithmetic"):
         bits = 8 * dtype.itemsize
         inside = code.op(f"icmp ult {full} {args[1]}, {c(bits)}")
-        if op == "shr_arithmetic":
+        if op == "shr_arithmetic" and not unsigned:
             last = code.op(
                 f"select {vector('i1', n)} {inside}, {full} {args[1]}, {full} {c(bits - 1)}"
             )
-            return code.op(f"{'lshr' if unsigned else 'ashr'} {full} {args[0]}, {last}")
+            return code.op(f"ashr {full} {args[0]}, {last}")
         amount = code.op(f"select {vector('i1', n)} {inside}, {full} {args[1]}, {full} {c(0)}")
         moved = code.op(f"{'shl' if op == 'shl' else 'lshr'} {full} {args[0]}, {amount}")
         return code.op(f"select {vector('i1', n)} {inside}, {full} {moved}, {full} {c(0)}")

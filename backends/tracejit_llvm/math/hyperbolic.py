@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tracejit_llvm.math.exp import reduced, scale
 from tracejit_llvm.math.lanes import Lanes
 from tracejit_llvm.math.log import log1p
@@ -24,7 +26,7 @@ def tanh(f: Lanes, x: str) -> str:
 def _quarter(f: Lanes, x: str) -> tuple[str, str, str]:
     """Return |x|, and ``2**k / 4`` and p of its exponential: exp(710.4) / 4 does not overflow."""
     a = f.abs(x)
-    limit = f.either(90.0, 711.0)
+    limit = f.either(89.5, 710.5)
     a = f.select(f.compare("ogt", a, limit), limit, a)
     k, p = reduced(f, a)
     return a, scale(f, f.word_op("sub", k, f.i(2))), p
@@ -51,7 +53,7 @@ def asinh(f: Lanes, x: str) -> str:
     """Inverse hyperbolic sine: ``log1p(a + a**2 / (1 + sqrt(1 + a**2)))``, a = |x|."""
     w, (y,) = f.doubled(x)
     a = w.abs(y)
-    big = w.compare("ogt", a, w.c(2.0**28))
+    big = w.compare("ogt", a, w.c(2.0**60))
     b = w.select(big, w.c(1.0), a)
     square = w.mul(b, b)
     root = w.sqrt(w.add(square, w.c(1.0)))
@@ -65,12 +67,13 @@ def asinh(f: Lanes, x: str) -> str:
 def acosh(f: Lanes, x: str) -> str:
     """Inverse hyperbolic cosine; nan below 1."""
     w, (y,) = f.doubled(x)
-    big = w.compare("ogt", y, w.c(2.0**28))
+    big = w.compare("ogt", y, w.c(2.0**60))
     t = w.sub(y, w.c(1.0))
     small = w.select(big, w.c(1.0), t)
     root = w.sqrt(w.fma(small, small, w.add(small, small)))
     value = log1p(w, w.select(big, y, w.add(small, root)))
-    return f.narrowed(w, w.add(value, w.select(big, w.c(LN2), w.c(0.0))))
+    value = w.add(value, w.select(big, w.c(LN2), w.c(0.0)))
+    return f.narrowed(w, w.select(w.compare("olt", y, w.c(1.0)), w.c(math.nan), value))
 
 
 def atanh(f: Lanes, x: str) -> str:
