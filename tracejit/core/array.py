@@ -15,7 +15,7 @@ import numpy as np
 from tracejit.core.errors import DTypeError
 from tracejit.ir.avals import ShapedArray
 
-__all__ = ["Array", "from_numpy", "host_array", "wrap"]
+__all__ = ["Array", "from_numpy", "host_array", "new_array", "set_aval", "set_buf", "wrap"]
 
 
 class _ReadOnly:
@@ -158,16 +158,17 @@ class Array:
         return format(self.buf[()] if self.buf.ndim == 0 else self.buf, spec)
 
 
-_set_aval = Array.aval.__set__  # type: ignore[attr-defined]
-_set_buf = Array.buf.__set__  # type: ignore[attr-defined]
-_new = object.__new__
+# The class refuses to set attributes; these write its slots.
+set_aval = Array.aval.__set__  # type: ignore[attr-defined]
+set_buf = Array.buf.__set__  # type: ignore[attr-defined]
+new_array = object.__new__
 
 
 def wrap(aval: ShapedArray, buf: Any) -> Array:
     """Return the Array of `aval` over `buf`, unchecked; the caller gives `buf` away."""
-    x = _new(Array)
-    _set_aval(x, aval)
-    _set_buf(x, buf)
+    x = new_array(Array)
+    set_aval(x, aval)
+    set_buf(x, buf)
     return x
 
 

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from tracejit.core.primitive import Primitive
 
-__all__ = ["Interpreter", "bottom", "current_interpreter", "install_bottom", "interpreting"]
+__all__ = [
+    "Interpreter",
+    "active",
+    "bottom",
+    "current_interpreter",
+    "install_bottom",
+    "interpreting",
+]
 
 
 class Interpreter(Protocol):
@@ -45,6 +52,10 @@ def install_bottom(interpreter: Interpreter) -> None:
 def bottom() -> Interpreter:
     """Return the eager interpreter."""
     return _bottom
+
+
+active = _current.get
+"""Return the interpreter of the innermost active transformation, or ``None``."""
 
 
 def current_interpreter() -> Interpreter:

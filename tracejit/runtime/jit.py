@@ -16,11 +16,12 @@ from typing import Any
 from tracejit.control.call import call
 from tracejit.core.array import Array
 from tracejit.core.errors import DTypeError, StructureError
-from tracejit.core.interpreter import bottom, current_interpreter
+from tracejit.core.interpreter import active
 from tracejit.core.pytree import PyTreeDef, keystr, tree_flatten, tree_flatten_with_path
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program
+from tracejit.runtime.dispatch import MISS, make_dispatcher
 from tracejit.runtime.executor import CompiledProgram, compiled, to_buffer
 from tracejit.runtime.stages import Lowered
 from tracejit.transforms.abstract import ShapeDtypeStruct
@@ -33,7 +34,7 @@ class _Entry:
     """One signature of a jitted function."""
 
     __slots__ = (
-        "avals", "compiled", "constants", "donated", "name", "out_treedef", "program", "single",
+        "avals", "compiled", "dispatched", "donated", "name", "out_treedef", "program", "single",
     )  # fmt: skip
 
     def __init__(
@@ -51,9 +52,12 @@ class _Entry:
         self.name = name
         self.single = out_treedef is _LEAF
         self.compiled: CompiledProgram | None = None
+        self.dispatched: set[tuple[type, ...]] = set()
 
 
 _LEAF = tree_flatten(0)[1]
+MOST_DISPATCHERS = 8
+"""Signatures of one function that have a fast path; the latest ones."""
 
 
 class JitFunction:
@@ -81,13 +85,19 @@ class JitFunction:
         self._backend = backend
         self._entries: dict[Any, _Entry] = {}
         self._lock = threading.RLock()
+        self._fast: tuple[Callable[[tuple[Any, ...]], Any], ...] = ()
         self._plain = not (static_argnums or static_argnames)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function; compiled natively at the first call of each signature."""
+        if not kwargs and active() is None:
+            for dispatch in self._fast:
+                result = dispatch(args)
+                if result is not MISS:
+                    return result
         tree = (args, kwargs) if self._plain else self._dynamic(args, kwargs)
         leaves, treedef = tree_flatten(tree)
-        if current_interpreter() is not bottom() or any(isinstance(x, Tracer) for x in leaves):
+        if active() is not None or any(isinstance(x, Tracer) for x in leaves):
             return self._record(args, kwargs, leaves, treedef)
         avals = []
         for x in leaves:
@@ -102,9 +112,23 @@ class JitFunction:
         ready = entry.compiled
         if ready is None:
             ready = entry.compiled = compiled(entry.program, self._backend, entry.donated)
+        if self._plain and not kwargs:
+            self._remember(entry, args, leaves, ready)
         out = ready([x.buf if type(x) is Array else to_buffer(x, a)
                      for x, a in zip(leaves, avals, strict=True)])  # fmt: skip
         return out[0] if entry.single else entry.out_treedef.unflatten(out)
+
+    def _remember(
+        self, entry: _Entry, args: tuple[Any, ...], leaves: Sequence[Any], ready: CompiledProgram
+    ) -> None:
+        """Write a dispatcher for arguments of these types, once an entry and types."""
+        kinds = tuple([type(x) for x in leaves])
+        if kinds in entry.dispatched:
+            return
+        entry.dispatched.add(kinds)
+        dispatch = make_dispatcher(args, ready, entry.out_treedef)
+        if dispatch is not None:
+            self._fast = (dispatch, *self._fast[: MOST_DISPATCHERS - 1])
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -245,6 +269,7 @@ class JitFunction:
         """Forget every signature."""
         with self._lock:
             self._entries.clear()
+            self._fast = ()
 
 
 def _hashable(x: Any) -> bool:
