@@ -8,6 +8,7 @@ written out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store, statements
@@ -95,15 +96,16 @@ class _Emitter(Scope):
         cost: int,
     ) -> list[str]:
         """Emit a loop of step 1, written out if it is short."""
-        if isinstance(lo, int) and isinstance(hi, int) and 1 < hi - lo <= SHORT:
-            if cost * (hi - lo) <= LONGEST_WRITTEN_OUT:
-                state = [v for _, v in carried]
-                for k in range(lo, hi):
-                    self.forget(writes)
-                    state = self.straight(lambda k=k, state=state: body(str(k), state), writes)
-                self.forget(writes)
-                return state
-        return self.loop(lo, hi, 1, body, carried, writes)
+        if not (isinstance(lo, int) and isinstance(hi, int) and 1 < hi - lo <= SHORT):
+            return self.loop(lo, hi, 1, body, carried, writes)
+        if cost * (hi - lo) > LONGEST_WRITTEN_OUT:
+            return self.loop(lo, hi, 1, body, carried, writes)
+        state = [v for _, v in carried]
+        for k in range(lo, hi):
+            self.forget(writes)
+            state = self.straight(partial(body, str(k), state), writes)
+        self.forget(writes)
+        return state
 
     def _split(self, lo: int | str, hi: int | str, step: int) -> int | str:
         """Return where whole steps from `lo` end."""

@@ -101,22 +101,25 @@ class Memory(Regions):
         constant_, terms = split_affine(offset)
         scalars, vectors = [], []
         coefficient: Integer = 0
+        # A variable of a loop that is written out is a literal, but of its trip only.
+        depth = 0
         own = self.lanes.var if self.lanes else None
         for c, t in terms:
             if t.op == "index" and t.attr is own:
                 assert self.lanes is not None
                 coefficient = c
+                depth = max(depth, self.lanes.depth)
                 first = Value((self.lanes.iv,), False, self.lanes.depth)
                 scalars.append(self.product(c, first, self.lanes.iv))
                 continue
             v: Value = self.memo[t]
+            depth = max(depth, v.depth)
             if v.vector:
                 vectors.append((c, v))
             else:
                 scalars.append(self.product(c, v, v.names[0]))
         known, layers = self.layered(constant_, scalars)
         pointer = self._pointer(buffer, layers, scalar)
-        depth = layers[-1][0] if layers else 0
         return pointer, depth, coefficient, vectors, known
 
     def _moved(self, code: Code, scalar: str, pointer: str, offset: int) -> str:

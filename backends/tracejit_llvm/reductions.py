@@ -1,7 +1,7 @@
 """Reductions: accumulators of lanes, blocks, and how they become one number.
 
-A float sum of more than :data:`BLOCK` terms is summed in blocks of that many, in parts and lanes; the
-sums of blocks are added with their rounding errors (Knuth's two-sum).  The order depends on the
+A float sum of more than :data:`BLOCK` terms is summed in blocks of that many, in parts and lanes;
+the sums of blocks are added with their rounding errors (Knuth's two-sum).  The order depends on the
 extents alone.  An arg-reduction keeps the best value and its index in each lane; nan is best, the
 smallest index wins a tie.
 """

@@ -1,7 +1,7 @@
 """Regions: code under way, loops, and what has been computed where.
 
-Code is a chain of regions, the outermost first.  A loop opens two: what runs once if the loop runs at
-all, and its body.  What is computed in a region is remembered until it closes.
+Code is a chain of regions, the outermost first.  A loop opens two: what runs once if the loop runs
+at all, and its body.  What is computed in a region is remembered until it closes.
 """
 
 from __future__ import annotations

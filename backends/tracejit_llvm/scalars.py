@@ -1,9 +1,9 @@
 """Pointwise operations of the scalar vocabulary as LLVM instructions.
 
-Arithmetic is IEEE without fusing or reordering, so it has NumPy's bits.  Integer division by 0 gives
-0 and the least integer divided by -1 is itself; shifts by the width or more give 0 (or the sign).
-Floats become integers as NumPy on x86-64 does it: truncated, what does not fit (and nan) is the
-least integer of 32 or 64 bits, then the low bits.
+Arithmetic is IEEE without fusing or reordering, so it has NumPy's bits.  Integer division by 0
+gives 0 and the least integer divided by -1 is itself; shifts by the width or more give 0 (or the
+sign). Floats become integers as NumPy on x86-64 does it: truncated, what does not fit (and nan)
+is the least integer of 32 or 64 bits, then the low bits.
 """
 
 from __future__ import annotations
@@ -222,12 +222,12 @@ def _divided(code: Code, op: str, dtype: Dtype, n: int, args: tuple[str, ...]) -
 
 def convert(code: Code, x: str, source: Dtype, target: Dtype, n: int) -> str:
     """Append a conversion; return the name of the result."""
-    if source == F16 or source == BF16:
+    if source in (F16, BF16):
         x = _widened(code, x, source, n)
         source = F32
         if target == F32:
             return x
-    if target == F16 or target == BF16:
+    if target in (F16, BF16):
         if source == F64:
             x = _to_odd(code, x, n)
         elif source != F32:

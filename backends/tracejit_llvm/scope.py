@@ -1,7 +1,7 @@
 """Scope: expressions of a kernel, each emitted in the outermost region that has its operands.
 
-Within *lanes* (a vector loop) an expression that depends on the vector variable has one LLVM vector a
-part; `parts` vectors make one trip of the loop.
+Within *lanes* (a vector loop) an expression that depends on the vector variable has one LLVM vector
+a part; `parts` vectors make one trip of the loop.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class Scope(Memory):
 
     def _lane_index(self, var: IndexVar) -> Value:
         lanes = self.lanes
-        assert lanes is not None and var is lanes.var, f"{var} is used outside its loop"
+        assert lanes is not None, f"{var} is used outside its loop"
+        assert var is lanes.var, f"{var} is used outside its loop"
         n, depth = lanes.width, lanes.depth
         first = self.splat(lanes.iv, "i64", depth)
         full = vector("i64", n)
@@ -115,12 +116,14 @@ class Scope(Memory):
             else:
                 scalars.append(self.product(c, v, v.names[0]))
         known, layers = self.layered(constant_, scalars)
-        total, depth = "", 0
+        # A variable of a loop that is written out is a literal, but of its trip only.
+        total, depth = "", max([0, *(self.memo[t].depth for _, t in terms)])
+        place = 0
         for at, name in layers:
             total = self.pure(at, f"add i64 {total}, {name}") if total else name
-            depth = at
+            place = at
         if known or not total:
-            total = self.pure(depth, f"add i64 {total}, {known}") if total else str(known)
+            total = self.pure(place, f"add i64 {total}, {known}") if total else str(known)
         if not vectors:
             return Value((total,), False, depth)
         lanes = self.lanes

@@ -1,8 +1,8 @@
 """LLVM assembly text: types, constants, and code that grows at its end.
 
-Instructions are f-strings; nothing here knows kernels.  A :class:`Module` hands out names and gathers
-declarations and helper definitions; a :class:`Code` is a run of instructions whose last basic block
-is open.
+Instructions are f-strings; nothing here knows kernels.  A :class:`Module` hands out names and
+gathers declarations and helper definitions; a :class:`Code` is a run of instructions whose last
+basic block is open.
 """
 
 from __future__ import annotations

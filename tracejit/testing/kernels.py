@@ -57,7 +57,8 @@ class _Run:
         end: int,
     ) -> None:
         for n, (parameter, given) in enumerate(zip(kernel.buffers, buffers, strict=True)):
-            assert given.ndim == 1 and given.dtype == parameter.dtype, f"buffer {n}"
+            assert given.ndim == 1, f"buffer {n}"
+            assert given.dtype == parameter.dtype, f"buffer {n}"
         self.buffers = buffers
         self.sizes, self.floats = sizes, floats
         self.begin, self.end = begin, end
@@ -222,7 +223,7 @@ def _shift(direction: str) -> Callable[[Any, Any], Any]:
 
 
 def _bits(x: Any) -> int:
-    return int(x) & (2 ** (8 * x.dtype.itemsize) - 1)
+    return int(x) & int(2 ** (8 * x.dtype.itemsize) - 1)
 
 
 def _fma(x: Any, y: Any, z: Any) -> Any:

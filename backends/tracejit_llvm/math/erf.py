@@ -1,10 +1,10 @@
 """Error functions: erf, erfc, erfinv.
 
-erf is a polynomial in x**2 up to 1, beyond it ``1 - erfc``.  erfc is ``exp(-x**2) R / (1 + 2 x)`` with
-R a polynomial in ``(x - 4) / (x + 4)``; x**2 is kept in two parts.
+erf is a polynomial in x**2 up to 1, beyond it ``1 - erfc``.  erfc is ``exp(-x**2) R / (1 + 2 x)``
+with R a polynomial in ``(x - 4) / (x + 4)``; x**2 is kept in two parts.
 
-Coefficients: ``erf(x) / x - 1`` in x**2, and ``(1 + 2 x) erfc(x) exp(x**2)``, by ``bench/coefficients.py
-ERF64 ERF32 ERFC64 ERFC32``.
+Coefficients: ``erf(x) / x - 1`` in x**2, and ``(1 + 2 x) erfc(x) exp(x**2)``, by
+``bench/coefficients.py ERF64 ERF32 ERFC64 ERFC32``.
 
 References
 ----------

@@ -1,7 +1,7 @@
 """Exponentials: exp, exp2, expm1, and what the hyperbolic functions share with them.
 
-``x = k ln 2 + r`` with ``k`` rounded by adding 1.5 * 2**52 (its low bits are then k) and ``r`` by two
-FMAs (Cody and Waite); ``expm1(r) = r + r**2 Q(r)``; scaled by ``2**k`` in two steps, so that
+``x = k ln 2 + r`` with ``k`` rounded by adding 1.5 * 2**52 (its low bits are then k) and ``r`` by
+two FMAs (Cody and Waite); ``expm1(r) = r + r**2 Q(r)``; scaled by ``2**k`` in two steps, so that
 subnormal results are rounded once.
 
 Coefficients: ``(exp(r) - 1 - r) / r**2`` on \\|r\\| <= ln 2 / 2, weight ``r**2``, by

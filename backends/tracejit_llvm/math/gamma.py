@@ -1,11 +1,11 @@
 """Gamma functions: lgamma and digamma, in float64.
 
-lgamma is ``(x - 1) (x - 2) P(x - 2)`` on [1, 3], reached by the recurrence below 8; Stirling's series
-from there, and Euler's reflection below 0.  Its errors are small against ``max(1, |lgamma|)``; so are
-those of digamma, which is recurrence, asymptotic series and reflection.
+lgamma is ``(x - 1) (x - 2) P(x - 2)`` on [1, 3], reached by the recurrence below 8; Stirling's
+series from there, and Euler's reflection below 0.  Its errors are small against ``max(1,
+|lgamma|)``; so are those of digamma, which is recurrence, asymptotic series and reflection.
 
-Coefficients: ``lgamma(x) / ((x - 1) (x - 2))`` in ``x - 2``, by ``bench/coefficients.py LGAMMA64``; the
-series have Bernoulli numbers.
+Coefficients: ``lgamma(x) / ((x - 1) (x - 2))`` in ``x - 2``, by ``bench/coefficients.py
+LGAMMA64``; the series have Bernoulli numbers.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 pow: ``exp(y log|x|)`` with the logarithm and the product in two float64 parts; float32 goes through
 float64.  The specials are C's.
 
-Coefficients: ``(log((1 + s) / (1 - s)) - 2 s - 2 s**3 / 3) / s**5`` in ``z = s**2``, weight z**2, by
-``bench/coefficients.py LOG_TAIL64``.
+Coefficients: ``(log((1 + s) / (1 - s)) - 2 s - 2 s**3 / 3) / s**5`` in ``z = s**2``, weight z**2,
+by ``bench/coefficients.py LOG_TAIL64``.
 
 References
 ----------
@@ -29,6 +29,13 @@ LOG_TAIL64 = (
     0.1538676964155533,
     0.13256520248537043,
     0.1319918326844414,
+)
+CBRT = (
+    1.87595182427177009643,
+    -1.88497979543377169875,
+    1.621429720105354466140,
+    -0.758397934778766047437,
+    0.145996192886612446982,
 )
 TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 
@@ -123,14 +130,7 @@ def cbrt(f: Lanes, x: str) -> str:
     t = w.unbits(w.word_op("shl", third, w.i(32)))
     # A polynomial in t**3 / a brings the error to 2**-23, Newton's step to the last place.
     r = w.mul(w.mul(t, t), w.div(t, scaled_a))
-    inner = w.fma(w.fma(r, w.c(-0.758397934778766047437), w.c(1.62142972010535446140)), r,
-                  w.c(-1.88497979543377169875))  # fmt: skip
-    outer = w.fma(w.mul(w.mul(r, r), r), w.fma(r, w.c(0.145996192886612446982),
-                  w.c(-0.758397934778766047437)),
-                  w.fma(r, w.fma(r, w.c(1.621429720105354466140),
-                  w.c(-1.88497979543377169875)), w.c(1.87595182427177009643)))  # fmt: skip
-    del inner
-    t = w.mul(t, outer)
+    t = w.mul(t, w.horner(r, CBRT))
     t = w.unbits(w.word_op("and", w.word_op("add", w.bits(t), w.i(0x80000000)), w.i(-(2**30))))
     s = w.mul(t, t)
     q = w.div(scaled_a, s)

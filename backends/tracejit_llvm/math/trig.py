@@ -5,8 +5,8 @@ multiples of pi/2.  That is right up to 2**30 (float64) or 1e5 (float32); where 
 the vector is computed anew by the C library, behind a branch.  atan uses one division and a
 polynomial on \\|q\\| <= tan(pi/8); asin and acos a polynomial in z on [0, 1/4].
 
-Coefficients: ``(sin(r) - r) / r**3`` and so on in ``z = r**2``, weight z, by ``bench/coefficients.py
-SIN64 SIN32 TAN64 TAN32 ATAN64 ATAN32 ASIN64 ASIN32``.
+Coefficients: ``(sin(r) - r) / r**3`` and so on in ``z = r**2``, weight z, by
+``bench/coefficients.py SIN64 SIN32 TAN64 TAN32 ATAN64 ATAN32 ASIN64 ASIN32``.
 """
 
 from __future__ import annotations
