@@ -1,7 +1,7 @@
 """Windows at traced positions: reading one, and replacing one.
 
-Both primitives have leading lane axes, whose number is the param ``lanes``: every lane has starts of
-its own, of the shape of the lane axes.  It is what they become under ``vmap``.
+Both primitives have leading lane axes, whose number is the param ``lanes``: every lane has starts
+of its own, of the shape of the lane axes.  It is what they become under ``vmap``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tracejit.ir.dtypes import DTYPES, is_integer
 from tracejit.ops._pointwise import move_axis
 from tracejit.ops.shape import broadcast_in_dim, zeros_like_aval
 
-__all__ = ["dynamic_slice", "dynamic_update_slice"]
+__all__ = ["dynamic_slice", "dynamic_update_slice", "to_lanes"]
 
 Index = tuple[Any, ...]
 Loader = Callable[[Index], Any]
@@ -114,7 +114,7 @@ def _dynamic_slice_transpose(
     return (full, *(None for _ in starts))
 
 
-def _to_lanes(
+def to_lanes(
     operands: Sequence[Any], axes: Sequence[int | None]
 ) -> tuple[list[Any], int]:
     """Move the batch axis of every operand to the front, stretching what has none."""
@@ -141,7 +141,7 @@ def _dynamic_slice_batch(
         n = get_aval(x).shape[b]
         full = (*sizes[:b], n, *sizes[b:])
         return dynamic_slice(x, [*starts[:b], zero, *starts[b:]], full), b
-    moved, _ = _to_lanes(operands, axes)
+    moved, _ = to_lanes(operands, axes)
     return dynamic_slice_p.bind(*moved, sizes=sizes, lanes=lanes + 1), 0
 
 
@@ -255,7 +255,7 @@ def _update_transpose(
 def _update_batch(
     operands: Sequence[Any], axes: Sequence[int | None], *, lanes: int
 ) -> tuple[Any, int]:
-    moved, _ = _to_lanes(operands, axes)
+    moved, _ = to_lanes(operands, axes)
     if lanes == 0 and all(a is None for a in axes[2:]):
         x, update = moved[:2]
         return dynamic_update_slice(x, update, [np.int64(0), *operands[2:]]), 0
@@ -264,13 +264,14 @@ def _update_batch(
 
 def _update_lower(k: Any, x: Any, update: Any, *starts: Loader, lanes: int) -> Loader:
     shape, sizes = x.aval.shape[lanes:], update.aval.shape[lanes:]
-    fixed = [k.static_index(s) if not lanes else None for s in starts]
+    static = [k.static_index(s) if not lanes else None for s in starts]
+    fixed = [s for s in static if s is not None]
 
     def load(index: Index) -> Any:
         lane, at = index[:lanes], index[lanes:]
         if not any(sizes):
             return x(index)
-        if all(s is not None for s in fixed):
+        if len(fixed) == len(starts):
             # A window that is known: its borders split the domain.
             where = [min(max(s, 0), d - n) for s, d, n in zip(fixed, shape, sizes, strict=True)]
             inner = tuple([k.add_index(i, -a) for i, a in zip(at, where, strict=True)])
