@@ -5,35 +5,17 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import numpy as np
-
 from tracejit.ir.plan import Plan
 from tracejit.ir.target import Target
 from tracejit_llvm.blas import LIBRARIES, blas_symbols, matmul_text
+from tracejit_llvm.buffers import Buffers
 from tracejit_llvm.driver import DRIVER
 from tracejit_llvm.emit import NATIVE_OPS
 from tracejit_llvm.engine import Engine
 from tracejit_llvm.executable import NativeExecutable
+from tracejit_llvm.pool import Pool, pool_text
 
 __all__ = ["LLVMBackend"]
-
-SERIAL = """
-define void @pool_run(ptr %pool, ptr %fn, ptr %arg, i64 %n) {
-entry:
-  br label %head
-head:
-  %i = phi i64 [ 0, %entry ], [ %i1, %body ]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %body, label %done
-body:
-  call void %fn(ptr %arg, i64 %i, i64 %n)
-  %i1 = add i64 %i, 1
-  br label %head
-done:
-  ret void
-}
-"""
-
 
 class LLVMBackend:
     """Runs plans on the CPU."""
@@ -42,8 +24,11 @@ class LLVMBackend:
 
     def __init__(self) -> None:
         self.engine = Engine()
-        driver = DRIVER.replace("declare void @pool_run(ptr, ptr, ptr, i64)\n", "") + SERIAL
-        self.run_address = self.engine.link(driver, ["run"], {})["run"]
+        self.buffers = Buffers()
+        text = DRIVER + pool_text(self.engine.triple)
+        functions = self.engine.link(text, ["run", "worker"], {})
+        self.run_address = functions["run"]
+        self.pool = Pool(functions["worker"])
         self.counted = {"callbacks": 0}
         self._libraries: dict[str, int] = {}
         self._lock = threading.RLock()
@@ -65,10 +50,10 @@ class LLVMBackend:
             return self._libraries[name]
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        return np.empty(shape, dtype)
+        return self.buffers.empty(shape, dtype)
 
     def set_num_threads(self, n: int) -> None:
-        del n
+        self.pool.set_num_threads(n)
 
     def counters(self) -> dict[str, int]:
         return {**self.engine.counters, **self.counted}

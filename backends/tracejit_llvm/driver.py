@@ -163,7 +163,6 @@ def assemble(
 
 DRIVER = """
 declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)
-declare void @pool_run(ptr, ptr, ptr, i64)
 
 ; One chunk of a launch: job = { kernel, buffers, sizes, floats, rows }.
 define void @chunk(ptr %job, i64 %i, i64 %n) {

@@ -42,8 +42,19 @@ _ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _RUN = ctypes.CFUNCTYPE(ctypes.c_int64, *_ARGUMENTS)
 _RUN_WITH_GIL = ctypes.PYFUNCTYPE(ctypes.c_int64, *_ARGUMENTS)
 
+WORTH_SHARING = 10_000.0
+"""Nanoseconds of work from which a launch is cut into chunks, each of at least :data:`CHUNK`."""
+CHUNK = 4_000.0
+MOST_CHUNKS = 32
 QUICK = 10_000.0
 """Nanoseconds below which a plan runs without giving the GIL away."""
+
+
+def _chunks(step: Launch) -> int:
+    """Return into how many chunks of rows a launch is cut; by its cost alone."""
+    if step.cost < WORTH_SHARING:
+        return 1
+    return max(1, min(step.rows, MOST_CHUNKS, int(step.cost / CHUNK)))
 
 
 class _Frame:
@@ -79,6 +90,7 @@ class NativeExecutable:
             for c in plan.constants
         ]
         self._tables: list[Any] = []
+        self._pooled = False
         engine = backend.engine
         addresses = [engine.kernel(k) for k in plan.kernels]
 
@@ -86,7 +98,9 @@ class NativeExecutable:
             sizes = np.array([*step.sizes, 0], np.int64)
             floats = np.array([*step.floats, 0.0], np.float64)
             self._tables += [sizes, floats]
-            return addresses[step.kernel], sizes.ctypes.data, floats.ctypes.data, 1
+            chunks = _chunks(step) if plan.kernels[step.kernel].parallel else 1
+            self._pooled |= chunks > 1
+            return addresses[step.kernel], sizes.ctypes.data, floats.ctypes.data, chunks
 
         def library(step: LibraryCall) -> tuple[int, int]:
             sizes = np.array(step.params, np.int64)
@@ -114,6 +128,8 @@ class NativeExecutable:
         if self.code.callbacks:
             trampoline = _CALLBACK(lambda n, address: self._callback(frame, n))
             frame.context[1] = ctypes.cast(trampoline, ctypes.c_void_p).value
+        if self._pooled:
+            frame.context[2] = self.backend.pool.address()
         status = self._run(self._code_address, frame.address, frame.context_address)
         self._frames.append(frame)
         if status == FAILED:
