@@ -64,10 +64,12 @@ def shape_of_lanes(
         if not is_bool(e.dtype) and e.op != "const" and var in free_vars(e):
             widest = max(widest, 4 if e.dtype.itemsize == 2 else e.dtype.itemsize)
     width = min(max(VECTOR_BYTES // widest, 4), 32)
-    if any(not isinstance(s, For | Reduce) for s in body) and not any(
-        isinstance(s, Reduce) for s in body
-    ):
+    reduces = any(isinstance(s, Reduce) for s in body)
+    if not reduces:
         parts = 4 if cost <= 4 else 2 if cost <= 16 else 1
+    elif len(body) > 1 and cost <= 4:
+        # Columns: longer runs of each row, 512 bytes, suit the prefetcher.
+        parts = 8
     else:
         parts = 4 if cost <= 12 else 2 if cost <= 40 else 1
     known = trips(lo, hi)

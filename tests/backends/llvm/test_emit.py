@@ -275,6 +275,15 @@ def test_load_constant_in_a_loop_that_writes_its_buffer(compiler: Any) -> None:
     check(compiler, kernel, [np.zeros(1), values(F64, 30)], [30])
 
 
+def test_load_before_a_loop_that_writes_its_buffer(compiler: Any) -> None:
+    """What was loaded before the loop is not what the loop finds."""
+    again = s.apply("add", load(0, at(0)), s.const(1.0, F64))
+    inner = For(Loop(j, 0, Size(1)), (Store(0, at(0), again),))
+    body = (Store(1, s.index(i), again), inner)
+    kernel = Kernel(params((F64, "inout"), (F64, "out")), (For(Loop(i, 0, Size(0)), body),), 2)
+    check(compiler, kernel, [np.zeros(1), np.zeros(4)], [4, 5])
+
+
 def test_empty_loop_loads_nothing(compiler: Any) -> None:
     """The address is far outside: a load moved before the loop would be seen."""
     far = load(0, at(2**50))
