@@ -350,6 +350,15 @@ def test_short_loops_are_written_out(compiler: Any) -> None:
     check(compiler, kernel, [values(F64, 9), values(F64, 120), np.zeros(120)], [40])
 
 
+def test_index_values_in_a_loop_written_out(compiler: Any) -> None:
+    """The variable is another literal in each trip."""
+    value = s.apply("add", s.convert(at(5, (2, j)), F64), load(0, s.index(i)))
+    inner = For(Loop(j, 0, 3), (Store(1, at(0, (3, i), (1, j)), value),))
+    kernel = Kernel(params((F64, "in"), (F64, "out")),
+                    (For(Loop(i, 0, Size(0), True), (inner,), True),), 1)  # fmt: skip
+    check(compiler, kernel, [values(F64, 20), np.zeros(60)], [20])
+
+
 # ------------------------------------------------------------------------------ reductions
 
 LENGTHS = [0, 1, 2, 7, 8, 9, 1000, 1025, 5000]
