@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tracejit.ir.plan import Plan
@@ -32,6 +34,8 @@ class LLVMBackend:
         self.counted = {"callbacks": 0}
         self._libraries: dict[str, int] = {}
         self._lock = threading.RLock()
+        self._runner: ThreadPoolExecutor | None = None
+        self._runner_process = 0
 
     def is_available(self) -> str:
         return ""
@@ -54,6 +58,14 @@ class LLVMBackend:
 
     def set_num_threads(self, n: int) -> None:
         self.pool.set_num_threads(n)
+
+    def runner(self) -> ThreadPoolExecutor:
+        """Return the threads in which interruptible runs run; made anew in a forked child."""
+        with self._lock:
+            if self._runner is None or self._runner_process != os.getpid():
+                self._runner = ThreadPoolExecutor(1, "tracejit")
+                self._runner_process = os.getpid()
+            return self._runner
 
     def counters(self) -> dict[str, int]:
         return {**self.engine.counters, **self.counted}

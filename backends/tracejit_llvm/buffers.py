@@ -1,8 +1,8 @@
 """Buffers of results: large ones are recycled.
 
-The first touch of fresh memory costs a page fault every 4 kB, which for arrays of tens of megabytes
-is several times the work of a kernel.  So blocks stay mapped when their last array dies, and the next
-array of about that size takes them over.
+The first touch of fresh memory costs a page fault every 4 kB, which for arrays of tens of
+megabytes is several times the work of a kernel.  So blocks stay mapped when their last array dies,
+and the next array of about that size takes them over.
 """
 
 from __future__ import annotations

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tracejit.ir.plan import Assign, Copy, Launch, LibraryCall, Plan
+from tracejit.ir.plan import (
+    Assign,
+    Branch,
+    Callback,
+    Copy,
+    Launch,
+    LibraryCall,
+    Plan,
+    Repeat,
+    Step,
+    While,
+)
 from tracejit_llvm.blas import matmul_name
-from tracejit_llvm.driver import FAILED, assemble
+from tracejit_llvm.driver import FAILED, INTERRUPTED, assemble
 from tracejit_llvm.emit import emit_kernel
 
 __all__ = ["NativeExecutable"]
@@ -31,7 +44,12 @@ def _ask(array: np.ndarray[Any, Any]) -> int:
 
 def _choose() -> Any:
     """Return the quick way if it gives right answers in this interpreter, else the slow one."""
-    probes = [np.zeros(3), np.zeros((2, 2), np.int8)[1:], np.zeros(()), np.zeros((0, 4))]
+    probes: list[np.ndarray[Any, Any]] = [
+        np.zeros(3),
+        np.zeros((2, 2), np.int8)[1:],
+        np.zeros(()),
+        np.zeros((0, 4)),
+    ]
     return _peek if all(_peek(p) == _ask(p) for p in probes) else _ask
 
 
@@ -46,8 +64,29 @@ WORTH_SHARING = 10_000.0
 """Nanoseconds of work from which a launch is cut into chunks, each of at least :data:`CHUNK`."""
 CHUNK = 4_000.0
 MOST_CHUNKS = 32
+LONG = 50e6
+"""Nanoseconds from which a run on the main thread can be interrupted."""
 QUICK = 10_000.0
 """Nanoseconds below which a plan runs without giving the GIL away."""
+
+
+def _duration(steps: Sequence[Step]) -> float:
+    """Estimate nanoseconds; a loop of unknown length is endless."""
+    total = 0.0
+    for step in steps:
+        if isinstance(step, Launch):
+            total += step.cost
+        elif isinstance(step, Repeat):
+            total += step.count * _duration(step.body)
+        elif isinstance(step, While):
+            return math.inf
+        elif isinstance(step, Branch):
+            total += max(map(_duration, step.branches), default=0.0)
+        elif isinstance(step, LibraryCall):
+            total += 0.1 * math.prod(step.params[:4])
+        elif isinstance(step, Callback):
+            total += 10_000.0
+    return total
 
 
 def _chunks(step: Launch) -> int:
@@ -116,6 +155,7 @@ class NativeExecutable:
         self._inputs = [(at + n, s.number) for n, s in enumerate(plan.slots) if s.kind == "input"]
         self._outputs = [(at + n, s.number) for n, s in enumerate(plan.slots) if s.kind == "output"]
         self._frames: list[_Frame] = []
+        self._long = _duration(plan.steps) > LONG
         self._lock = threading.Lock()
 
     def __call__(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
@@ -127,15 +167,37 @@ class NativeExecutable:
             words[n] = address_of(outputs[number])
         if self.code.callbacks:
             trampoline = _CALLBACK(lambda n, address: self._callback(frame, n))
-            frame.context[1] = ctypes.cast(trampoline, ctypes.c_void_p).value
+            frame.context[1] = ctypes.cast(trampoline, ctypes.c_void_p).value or 0
         if self._pooled:
             frame.context[2] = self.backend.pool.address()
-        status = self._run(self._code_address, frame.address, frame.context_address)
+        if self._long and threading.current_thread() is threading.main_thread():
+            status = self._run_interruptibly(frame)
+        else:
+            status = self._run(self._code_address, frame.address, frame.context_address)
         self._frames.append(frame)
         if status == FAILED:
             error, frame.error = frame.error, None
             assert error is not None
             raise error
+
+    def _run_interruptibly(self, frame: _Frame) -> int:
+        """Run in another thread, so that Python may handle signals in this one meanwhile.
+
+        An exception of a signal handler (KeyboardInterrupt) sets the flag that the driver looks at
+        once a trip, and is raised when the run has ended.
+        """
+        running = self.backend.runner().submit(
+            self._run, self._code_address, frame.address, frame.context_address
+        )
+        try:
+            return int(running.result())
+        except BaseException:
+            frame.context[0] = INTERRUPTED
+            while not running.done():
+                concurrent.futures.wait([running])
+            frame.context[0] = 0
+            self._frames.append(frame)
+            raise
 
     def _quick(self) -> bool:
         steps = self.plan.steps
@@ -158,8 +220,8 @@ class NativeExecutable:
     def _view(self, frame: _Frame, slot: int, writable: bool) -> np.ndarray[Any, Any]:
         aval = self.plan.slots[slot].aval
         address = int(frame.words[self.code.scratch + slot])
-        raw = (ctypes.c_char * max(aval.nbytes, 1)).from_address(address)
-        out = np.frombuffer(raw, np.uint8, aval.nbytes).view(aval.dtype).reshape(aval.shape)
+        memory: Any = (ctypes.c_char * max(aval.nbytes, 1)).from_address(address)
+        out: np.ndarray[Any, Any] = np.ndarray(aval.shape, aval.dtype, buffer=memory)
         if not writable:
             out.flags.writeable = False
         return out

@@ -1,9 +1,9 @@
 """A fork-join pool in LLVM text: workers claim chunks of one job at a time.
 
-A job is a ticket: its generation in the high half of a word, the chunks that remain in the low half.
-Workers and the caller count it down by compare-and-swap, so a late worker can only take a chunk that
-is still there.  Idle workers spin for a while, then sleep (a futex on Linux, else they yield).  One
-caller has the pool at a time; a second one that comes meanwhile runs its job alone.
+A job is a ticket: its generation in the high half of a word, the chunks that remain in the low
+half.  Workers and the caller count it down by compare-and-swap, so a late worker can only take a
+chunk that is still there.  Idle workers spin for a while, then sleep (a futex on Linux, else they
+yield).  One caller has the pool at a time; a second one that comes meanwhile runs its job alone.
 
 What is computed does not depend on who runs a chunk, nor on how many chunks there are.
 """

@@ -169,8 +169,8 @@ class _Assembler:
         for n, item in enumerate(block.items):
             if isinstance(item, Group):
                 if not scope.drafts[n]:  # an empty domain: nothing to write, but it has a place
-                    for t in item.tasks:
-                        self._place(scope, t.value, wanted, shared)
+                    for task in item.tasks:
+                        self._place(scope, task.value, wanted, shared)
                 for draft in scope.drafts[n]:
                     for v in draft.temporaries:
                         self._place(scope, v, wanted, shared)

@@ -179,7 +179,7 @@ def _contiguous(
     allowed = set()
     for o in offsets:
         found = {t.attr: c for c, t in s.split_affine(o)[1] if t.op == "index"}
-        if found.get(outer, 0) != extent * found.get(inner, 0):  # type: ignore[operator]
+        if found.get(outer, 0) != extent * found.get(inner, 0):
             return False
         rest = [t for _, t in s.split_affine(o)[1] if t.op != "index"]
         if any(s.free_vars(t) & both for t in rest):

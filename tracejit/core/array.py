@@ -159,8 +159,8 @@ class Array:
 
 
 # The class refuses to set attributes; these write its slots.
-set_aval = Array.aval.__set__  # type: ignore[attr-defined]
-set_buf = Array.buf.__set__  # type: ignore[attr-defined]
+set_aval = Array.aval.__set__  # type: ignore[attr-defined, misc]
+set_buf = Array.buf.__set__  # type: ignore[misc]
 new_array = object.__new__
 
 

@@ -9,7 +9,7 @@ from tracejit.ir.avals import ShapedArray
 
 __all__ = ["PYTHON_SCALARS", "aval_of_scalar"]
 
-PYTHON_SCALARS: dict[type, ShapedArray] = {
+PYTHON_SCALARS: dict[type[Any], ShapedArray] = {
     bool: ShapedArray((), "bool", True),
     int: ShapedArray((), "int64", True),
     float: ShapedArray((), "float64", True),

@@ -66,7 +66,7 @@ class Accumulator(NamedTuple):
     name: str
     op: str
     value: Expr
-    index: Expr | None = None
+    index: Expr | None = None  # type: ignore[assignment]
 
 
 class Reduce(NamedTuple):

@@ -139,7 +139,7 @@ class Point(NamedTuple):
 class Repeat(NamedTuple):
     """Run steps `count` times."""
 
-    count: int
+    count: int  # type: ignore[assignment]
     body: tuple[Step, ...]
 
 
@@ -154,7 +154,7 @@ class While(NamedTuple):
 class Branch(NamedTuple):
     """Run the branch whose number the int32 in slot `index` holds (clamped to the range)."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     branches: tuple[tuple[Step, ...], ...]
 
 

@@ -282,7 +282,7 @@ def _exact_reciprocal(x: float) -> bool:
     if x == 0.0 or x != x or x in (float("inf"), float("-inf")):
         return False
     mantissa, exponent = np.frexp(x)
-    return abs(mantissa) == 0.5 and -120 < exponent < 120
+    return bool(abs(mantissa) == 0.5 and -120 < exponent < 120)
 
 
 def convert(x: Expr, dtype: np.dtype[Any]) -> Expr:

@@ -93,7 +93,8 @@ def batch_pointwise(primitive: Callable[[], Primitive]) -> Callable[..., Any]:
             a.ndim - (axis is not None) for a, axis in zip(avals, axes, strict=True)
         ]
         rank = max(ranks)
-        to = to if all(r == rank for r, axis in zip(ranks, axes, strict=True) if axis is not None) else 0
+        if any(r != rank for r, axis in zip(ranks, axes, strict=True) if axis is not None):
+            to = 0
         out = []
         for x, aval, axis, r in zip(operands, avals, axes, ranks, strict=True):
             if axis is None:

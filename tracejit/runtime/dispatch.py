@@ -1,8 +1,8 @@
 """The fast path of a jitted call: a function written for one signature.
 
-Guards are unrolled for the structure and avals of the signature (one pointer comparison a leaf), so
-a call of a small kernel costs about a microsecond.  What does not match returns :data:`MISS`, and the
-general path in :mod:`tracejit.runtime.jit` takes over; it understands every structure.
+Guards are unrolled for the structure and avals of the signature (one pointer comparison a leaf),
+so a call of a small kernel costs about a microsecond.  What does not match returns :data:`MISS`,
+and the general path in :mod:`tracejit.runtime.jit` takes over; it understands every structure.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array
+from tracejit.core.array import Array, set_aval, set_buf
 from tracejit.core.array import new_array as new
-from tracejit.core.array import set_aval, set_buf
 from tracejit.core.pytree import PyTreeDef, tree_flatten
 from tracejit.runtime.executor import CompiledProgram
 

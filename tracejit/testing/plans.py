@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tracejit.testing.kernels import run_kernel
 
 from tracejit.core.array import host_array
 from tracejit.ir.plan import (
@@ -26,6 +25,7 @@ from tracejit.ir.plan import (
     Step,
     While,
 )
+from tracejit.testing.kernels import run_kernel
 
 __all__ = ["run_plan"]
 
