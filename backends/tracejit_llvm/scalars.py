@@ -228,11 +228,10 @@ def convert(code: Code, x: str, source: Dtype, target: Dtype, n: int) -> str:
         if target == F32:
             return x
     if target in (F16, BF16):
-        if source == F64:
+        if target == F16 and source == F64:
             x = _to_odd(code, x, n)
-        elif source != F32:
-            x = convert(code, x, source, F64, n)
-            x = _to_odd(code, x, n)
+        elif source != F32:  # to bfloat16 in two steps, as ml_dtypes does
+            x = convert(code, x, source, F32, n)
         return _halved(code, x, target, n)
     a, b = vector(element(source), n), vector(element(target), n)
     if is_bool(target):

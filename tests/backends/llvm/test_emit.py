@@ -158,6 +158,8 @@ def test_conversions(compiler: Any, source: str, target: str) -> None:
         else:
             x[:8] = [0, -0.0, np.nan, np.inf, 65519.99, 1e-7, 1e-40, 3.3895e38]
             x[8:30] *= 1e-6
+            # Rounded twice, through float32, the first two would go down.
+            x[30:33] = [1 + 2.0**-11 + 2.0**-40, 1 + 2.0**-8 + 2.0**-40, 1 - 2.0**-12 - 2.0**-40]
     elif source in ("f16", "bf16") and b.kind == "u":
         x = np.abs(x)
     with np.errstate(all="ignore"):
