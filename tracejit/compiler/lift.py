@@ -30,6 +30,7 @@ class _Lifter:
     def __init__(self, numbers: dict[Value, int]) -> None:
         self.numbers = numbers
         self.sizes: dict[int, Size] = {}
+        self.size_values: list[int] = []
         self.floats: dict[tuple[str, Any], int] = {}
         self.float_values: list[float] = []
         self.variables: dict[IndexVar, IndexVar] = {}
@@ -37,9 +38,17 @@ class _Lifter:
         self.memo: dict[Expr, Expr] = {}
 
     def integer(self, n: int | Size, small: bool = True) -> int | Size:
-        if isinstance(n, Size) or n in (0, 1) or (small and -SMALL <= n <= SMALL):
+        if isinstance(n, Size) or n == 0 or (small and -SMALL <= n <= SMALL):
             return n
-        return self.sizes.setdefault(n, Size(len(self.sizes)))
+        if not small:  # never shared: that two such numbers are equal is a coincidence
+            return self._size(n)
+        if n not in self.sizes:
+            self.sizes[n] = self._size(n)
+        return self.sizes[n]
+
+    def _size(self, n: int) -> Size:
+        self.size_values.append(n)
+        return Size(len(self.size_values) - 1)
 
     def variable(self, v: IndexVar) -> IndexVar:
         found = self.variables.get(v)
@@ -157,7 +166,7 @@ def lift(
     kernel = Kernel(
         tuple(BufferParam(v.aval.dtype, mode) for v, mode in buffers),
         lifted,
-        len(lifter.sizes),
+        len(lifter.size_values),
         tuple(dtype for _, dtype in lifter.floats),
     )
-    return kernel, tuple(lifter.sizes), tuple(lifter.float_values)
+    return kernel, tuple(lifter.size_values), tuple(lifter.float_values)

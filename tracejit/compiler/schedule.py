@@ -342,17 +342,17 @@ def _blocked(task: Task, value: Expr) -> list[Draft] | None:
     split = max(own, key=lambda v: v.extent)
     inner_size = math.prod(v.extent for v in own if v is not split)
     block = max(1, BLOCK // inner_size)
-    full, rest = divmod(split.extent, block)
+    # The last block is never empty, so every size has the same two loops.
+    full = (split.extent - 1) // block
+    rest = split.extent - full * block
     if full < 2:
         return None
-    count = full + (rest > 0)
+    count = full + 1
     partial = Value(ShapedArray((count, *task.shape), red.dtype))
     b = IndexVar(BLOCKS, count)
     statements: list[Statement] = []
     for lo, hi, length in ((0, full, block), (full, count, rest)):
-        if length == 0:
-            continue
-        within = IndexVar(f"{split.name}_", length)
+        within = IndexVar(BLOCKS, length)
         at = s.affine(0, [(block, s.index(b)), (1, s.index(within))])
         shifted = _with(body, s.index(split), at)
         variables = [within if v is split else v for v in own]

@@ -12,10 +12,19 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tracejit.core.errors import DTypeError
+from tracejit.core.errors import DonatedError, DTypeError
 from tracejit.ir.avals import ShapedArray
 
-__all__ = ["Array", "from_numpy", "host_array", "new_array", "set_aval", "set_buf", "wrap"]
+__all__ = [
+    "Array",
+    "Donated",
+    "from_numpy",
+    "host_array",
+    "new_array",
+    "set_aval",
+    "set_buf",
+    "wrap",
+]
 
 
 class _ReadOnly:
@@ -156,6 +165,21 @@ class Array:
 
     def __format__(self, spec: str) -> str:
         return format(self.buf[()] if self.buf.ndim == 0 else self.buf, spec)
+
+
+class Donated:
+    """Stands for the buffer of an array whose memory was given away; any use of it raises."""
+
+    __slots__ = ("_to",)
+
+    def __init__(self, to: str) -> None:
+        self._to = to
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise DonatedError(
+            f"this array was donated to {self._to}, which took over its memory; "
+            "use the result instead, or do not donate it"
+        )
 
 
 # The class refuses to set attributes; these write its slots.

@@ -8,6 +8,7 @@
     |-- StructureError (TypeError)      pytrees that do not match
     |-- ConcretizationError (TypeError) Python needs a value that is only traced
     |-- LeakedTracerError (ValueError)  a traced value outlived its trace
+    |-- DonatedError (RuntimeError)     an array whose memory was given away
     |-- MissingRuleError (NotImplementedError)
     |-- BoundsError (IndexError)        an index that is out of range at trace time
     `-- VerificationError               the library broke an invariant of its own IR
@@ -24,6 +25,7 @@ __all__ = [
     "BoundsError",
     "ConcretizationError",
     "DTypeError",
+    "DonatedError",
     "LeakedTracerError",
     "MissingRuleError",
     "ShapeError",
@@ -59,6 +61,10 @@ class ConcretizationError(TracejitError, TypeError):
 
 class LeakedTracerError(TracejitError, ValueError):
     """A traced value was used after its trace had ended."""
+
+
+class DonatedError(TracejitError, RuntimeError):
+    """An array was used after its memory had been given to a jitted function."""
 
 
 class MissingRuleError(TracejitError, NotImplementedError):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tracejit.control.call import call
-from tracejit.core.array import Array
+from tracejit.core.array import Array, Donated, set_buf
 from tracejit.core.errors import DTypeError, StructureError
 from tracejit.core.interpreter import active
 from tracejit.core.pytree import PyTreeDef, keystr, tree_flatten, tree_flatten_with_path
@@ -109,6 +109,8 @@ class JitFunction:
         entry = self._entries.get(key)
         if entry is None:
             entry = self._enter(key, args, kwargs, tuple(avals))
+        if entry.donated:
+            return self._call_donating(entry, leaves, avals)
         ready = entry.compiled
         if ready is None:
             ready = entry.compiled = compiled(entry.program, self._backend, entry.donated)
@@ -116,6 +118,23 @@ class JitFunction:
             self._remember(entry, args, leaves, ready)
         out = ready([x.buf if type(x) is Array else to_buffer(x, a)
                      for x, a in zip(leaves, avals, strict=True)])  # fmt: skip
+        return out[0] if entry.single else entry.out_treedef.unflatten(out)
+
+    def _call_donating(
+        self, entry: _Entry, leaves: Sequence[Any], avals: Sequence[ShapedArray]
+    ) -> Any:
+        """Call with arguments whose memory is given away; only an Array's may be."""
+        given = [d and type(x) is Array for d, x in zip(entry.donated, leaves, strict=True)]
+        ready = compiled(entry.program, self._backend, given)
+        buffers = [to_buffer(x, a) for x, a in zip(leaves, avals, strict=True)]
+        donated = [x for x, d in zip(leaves, given, strict=True) if d]
+        if len({id(b) for b in buffers}) < len(buffers) and donated:
+            raise StructureError(
+                f"an argument that is donated to {self.__name__} is passed twice; donate a copy"
+            )
+        out = ready(buffers)
+        for x in donated:
+            set_buf(x, Donated(self.__name__))
         return out[0] if entry.single else entry.out_treedef.unflatten(out)
 
     def _remember(
@@ -360,8 +379,8 @@ def jit(
 def _both_ways(
     fun: Callable[..., Any], numbers: tuple[int, ...], names: tuple[str, ...]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Add the names of static positions and the positions of static names, as JAX does."""
-    if bool(numbers) == bool(names):
+    """Add the names of static positions and the positions of static names."""
+    if not (numbers or names):
         return numbers, names
     try:
         parameters = list(inspect.signature(fun).parameters.values())
@@ -369,14 +388,13 @@ def _both_ways(
         return numbers, names
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     positional = [p for p in parameters if p.kind in kinds]
-    if names:
-        return tuple(n for n, p in enumerate(positional) if p.name in names), names
-    found = [
+    count = len(positional)
+    at = {n % count for n in numbers if -count <= n < count}
+    at |= {n for n, p in enumerate(positional) if p.name in names}
+    beyond = {n for n in numbers if not -count <= n < count}  # of *args
+    keyword = {
         positional[n].name
-        for n in numbers
-        if -len(positional) <= n < len(positional)
-        and positional[n].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    ]
-    return numbers, tuple(found)
-
-
+        for n in at
+        if positional[n].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    }
+    return tuple(sorted(at | beyond)), tuple(sorted(keyword | set(names)))
