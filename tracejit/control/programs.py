@@ -17,7 +17,7 @@ from tracejit.ir.program import Program, Var
 from tracejit.transforms.dce import dce
 from tracejit.transforms.stage import hoist_constants, stage, stage_tree
 
-__all__ = ["arranged", "interned", "staged_body", "used_inputs", "wrapped"]
+__all__ = ["arranged", "depends", "interned", "staged_body", "used_inputs", "wrapped"]
 
 _known: weakref.WeakValueDictionary[Any, Program] = weakref.WeakValueDictionary()
 
@@ -165,3 +165,12 @@ def used_inputs(program: Program) -> list[bool]:
     kept = dce(program)
     read = {a for eq in kept.equations for a in eq.inputs} | set(kept.outputs)
     return [v in read for v in program.inputs]
+
+
+def depends(program: Program, flags: Sequence[bool]) -> list[bool]:
+    """Return which outputs of a Program depend on the inputs flagged."""
+    reached: set[Any] = {v for v, flag in zip(program.inputs, flags, strict=True) if flag}
+    for eq in program.equations:
+        if not reached.isdisjoint(eq.inputs):
+            reached.update(eq.outputs)
+    return [a in reached for a in program.outputs]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracejit.control.carried import avals_of, check_structure, settle
 from tracejit.control.interpret import interpret
-from tracejit.control.programs import arranged, staged_body, used_inputs, wrapped
+from tracejit.control.programs import arranged, depends, staged_body, used_inputs, wrapped
 from tracejit.core.errors import ShapeError, StructureError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.pytree import PyTreeDef, tree_structure, tree_unflatten
@@ -432,11 +432,7 @@ def _carries_linearly(
     carried = slice(n_consts, n_consts + n_carry)
     flags = list(linear)
     while not all(flags[carried]):
-        reached: set[Any] = {v for v, flag in zip(program.inputs, flags, strict=True) if flag}
-        for eq in program.equations:
-            if not reached.isdisjoint(eq.inputs):
-                reached.update(eq.outputs)
-        after = _either(flags[carried], [a in reached for a in program.outputs[:n_carry]])
+        after = _either(flags[carried], depends(program, flags)[:n_carry])
         if after == flags[carried]:
             return False
         flags[carried] = after
