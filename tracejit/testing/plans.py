@@ -129,6 +129,8 @@ class _Run:
     def _callback(self, step: Callback) -> None:
         slots = self.plan.slots
         arrays = [self.view(n).reshape(slots[n].aval.shape) for n in step.inputs]
+        for array in arrays:
+            array.flags.writeable = False
         for n, result in zip(step.outputs, step.function(*arrays), strict=True):
             self.view(n)[:] = np.asarray(result).reshape(-1)
 
