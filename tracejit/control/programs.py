@@ -6,7 +6,9 @@ end up with one object, and what is derived from a body must be derived once.
 
 from __future__ import annotations
 
+import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +22,11 @@ from tracejit.transforms.stage import hoist_constants, stage, stage_tree
 __all__ = ["arranged", "depends", "interned", "staged_body", "used_inputs", "wrapped"]
 
 _known: weakref.WeakValueDictionary[Any, Program] = weakref.WeakValueDictionary()
+# A body of which only a derivative is run is referred to by nobody; the last ones are kept, so
+# that the next call finds what was derived from it, compiled.
+_recent: OrderedDict[Program, None] = OrderedDict()
+_MOST = 1024
+_lock = threading.Lock()
 
 
 def interned(program: Program) -> Program:
@@ -48,10 +55,16 @@ def interned(program: Program) -> Program:
         equations.append((eq.primitive, inputs, params, avals))
     outputs = tuple([atom(a) for a in program.outputs])
     key = (program.in_avals, tuple(equations), outputs)
-    try:
-        return _known.setdefault(key, program)
-    except TypeError:  # a param that does not hash
-        return program
+    with _lock:
+        try:
+            found = _known.setdefault(key, program)
+        except TypeError:  # a param that does not hash
+            return program
+        _recent[found] = None
+        _recent.move_to_end(found)
+        if len(_recent) > _MOST:
+            _recent.popitem(last=False)
+    return found
 
 
 def staged_body(
