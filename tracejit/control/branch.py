@@ -340,8 +340,8 @@ class _Residuals:
             places: list[tuple[str, int]] = []
             for a in known.outputs[len(known.outputs) - count :]:
                 if a in position:
-                    operands.add(position[a])  # type: ignore[index]
-                    places.append(("operand", position[a]))  # type: ignore[index]
+                    operands.add(position[a])
+                    places.append(("operand", position[a]))
                     continue
                 aval = a.aval.strong()
                 slot = next(
@@ -386,7 +386,7 @@ class _Residuals:
         ]
         head = [*(operands[n].strong() for n in self.forwarded), *self.slots]
         unknown = range(len(head), len(head) + len(program.inputs) - len(places))
-        avals = tuple([*head, *program.in_avals[len(places) :]])
+        avals = (*head, *program.in_avals[len(places) :])
         every = (*places, *unknown)
 
         def body(*args: Any) -> list[Any]:
