@@ -1,0 +1,1 @@
+"""The primitives and the control operators, under the names of ``jax.lax``."""
