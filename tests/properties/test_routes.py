@@ -58,7 +58,7 @@ def recipes(draw: Any) -> Any:
     for n in range(draw(st.integers(1, 9))):
         kind = draw(
             st.sampled_from(
-                ["one", "two", "roll", "flip", "transpose", "window", "pad", "join", "sum", "max",
+                ["one", "two", "roll", "flip", "transpose", "window", "pad", "join", "sum", "max", "stencil",
                  "prod", "argmax", "reshape", "spread", "at", "set", "call", "loop"]
             )
         )  # fmt: skip
@@ -77,6 +77,9 @@ def apply(step: Any, values: list[Any]) -> Any:
         return POINTWISE_1[pick](x)
     if kind == "two":
         return POINTWISE_2[pick](x, fit(y, shape))
+    if kind == "stencil":  # reads something dear at two places, so that it is stored
+        z = sin(tanh(x))
+        return add(roll_axis(z, 1, axis), roll_axis(z, shift, axis))
     if kind == "roll":
         return roll_axis(x, shift, axis)
     if kind == "flip":
