@@ -198,6 +198,11 @@ def test_sums_of_narrow_floats_are_wide() -> None:
     x, u = np.zeros(2, BF16), np.ones(3000, BF16)
     equal(host_array(scatter_add(x, many, u, (0,), (0,))).astype(float), [3008, 0])  # rounded once
     equal(host_array(cumsum(u, 0))[-1].astype(float), 3008)
+    for dtype, eps in ((np.float16, 2.0**-10), (BF16, 2.0**-7)):
+        factors = np.full(60, 1 + eps, dtype)
+        expected = np.array((1 + eps) ** 60).astype(dtype)
+        equal(host_array(reduce_prod(factors, (0,))).astype(float), float(expected))
+        equal(host_array(cumprod(factors, 0))[-1].astype(float), float(expected))
 
 
 # --------------------------------------------------------------------------------- reductions
@@ -228,6 +233,8 @@ def test_ties_share_the_derivative() -> None:
     equal(jacrev(lambda x: reduce_max(x, (1,)))(x).buf[0, 0], [0, 0.5, 0.5])
     equal(grad(lambda x: reduce_min(x, (0, 1)))(x), [[1, 0, 0], [0, 0, 0]])
     equal(jacrev(lambda x: cummax(x, 0))(np.array([3.0, 3, 1])), [[1, 0, 0]] * 3)
+    with_nan = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]]
+    equal(jacfwd(lambda x: cummax(x, 0))(np.array([1, np.nan, 5, np.nan])), with_nan)
     equal(jacfwd(lambda x: cummax(x, 0, True))(np.array([1.0, 3, 3])), [[0, 0, 1]] * 3)
 
 

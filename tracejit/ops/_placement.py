@@ -87,6 +87,15 @@ def _starts(xp: Any, indices: Any) -> Any:
     return indices.astype(np.int64)
 
 
+def _located(xp: Any, indices: Any, room: Sequence[int]) -> tuple[Any, Any]:
+    """Return where windows start, moved inside, and which were inside; None if all were."""
+    starts, limits = _starts(xp, indices), xp.asarray(room, dtype=np.int64)
+    inside = (starts >= 0) & (starts <= limits)
+    if inside.all():
+        return starts, None
+    return xp.clip(starts, 0, limits), inside.all(-1)
+
+
 def _along(xp: Any, length: int, axis: int, rank: int) -> Any:
     """Return ``0 .. length-1`` along one axis of an array of `rank`."""
     return xp.arange(length).reshape([length if a == axis else 1 for a in range(rank)])
@@ -120,15 +129,16 @@ def gather_impl(
     result = (*outer, *batch, *window)
     if 0 in result:
         return xp.zeros(result, x.dtype)
-    starts = _starts(xp, indices)
-    room = xp.asarray([shape[a] - sizes[a] for a in axes], dtype=np.int64)
-    at = xp.clip(starts, 0, room)
+    at, inside = _located(xp, indices, [shape[a] - sizes[a] for a in axes])
     # The axes with starts go first, so that the others are read in one piece.
     others = [a for a in range(len(shape)) if a not in axes]
     x = xp.transpose(x, [*range(lanes), *(lanes + a for a in (*axes, *others))])
     x = x[(..., *(slice(0, sizes[a]) for a in others))]
     front = lanes + len(batch)
-    if axes:
+    if len(axes) == 1 and lanes == 0 and sizes[axes[0]] == 1:  # the quick way of NumPy
+        x = xp.take(x, at[..., 0], axis=0)
+        x = x.reshape((*batch, 1, *x.shape[len(batch) :]))
+    elif axes:
         rank = front + len(axes)
         places = [_along(xp, d, a, rank) for a, d in enumerate(outer)]
         for j, a in enumerate(axes):
@@ -140,8 +150,7 @@ def gather_impl(
     now = [*axes, *others]
     x = xp.transpose(x, [*range(front), *(front + now.index(a) for a in range(len(shape)))])
     x = xp.broadcast_to(x, (*outer, *batch, *sizes)).reshape(result)
-    if mode == "fill":
-        inside = ((starts >= 0) & (starts <= room)).all(-1)
+    if mode == "fill" and inside is not None:
         inside = inside.reshape((*outer, *batch, *(1 for _ in window)))
         x = xp.where(inside, x, xp.asarray(fill_value(fill, x.dtype)).astype(x.dtype))
     return x
@@ -227,26 +236,24 @@ def scatter_impl(function: str) -> Callable[..., Any]:
         piece = math.prod(shape[whole:]) if function == "set" else 1
         whole = whole if function == "set" else len(shape)
 
-        starts = _starts(xp, indices)
-        room = xp.asarray([shape[a] - sizes[a] for a in axes], dtype=np.int64)
-        at = xp.clip(starts, 0, room)
+        at, inside = _located(xp, indices, [shape[a] - sizes[a] for a in axes])
         front = lanes + len(batch)
         rank = front + whole
         stride = [math.prod(x.shape[a + 1 :]) // piece for a in range(x.ndim)]
-        places = sum(
-            (_along(xp, d, a, rank) * stride[a] for a, d in enumerate(outer)),
-            start=xp.zeros((1,) * rank, np.int64),
-        )
+        terms = [_along(xp, d, a, rank) * stride[a] for a, d in enumerate(outer)]
         for j, a in enumerate(axes):
             start = at[..., j].reshape((*outer, *batch, *(1 for _ in range(whole))))
-            places = places + start * stride[lanes + a]
-        for a in range(whole):
-            places = places + _along(xp, sizes[a], front + a, rank) * stride[lanes + a]
+            terms.append(start if stride[lanes + a] == 1 else start * stride[lanes + a])
+        terms += [
+            _along(xp, sizes[a], front + a, rank) * stride[lanes + a]
+            for a in range(whole)
+            if sizes[a] != 1
+        ]
+        places = sum(terms[1:], start=terms[0]) if terms else xp.zeros((), np.int64)
         places = xp.broadcast_to(places, (*outer, *batch, *sizes[:whole])).reshape(-1)
 
         values = updates.reshape(-1, piece)
-        if mode == "drop":
-            inside = ((starts >= 0) & (starts <= room)).all(-1)
+        if mode == "drop" and inside is not None:
             inside = inside.reshape((*outer, *batch, *(1 for _ in range(whole))))
             inside = xp.broadcast_to(inside, (*outer, *batch, *sizes[:whole])).reshape(-1)
             places, values = places[inside], values[inside]

@@ -331,8 +331,6 @@ def _define_place(name: str) -> Primitive:
     def impl(xp: Any, x: Any, *, axis: int, dtype: Any) -> Any:
         if not x.size:
             return xp.zeros((*x.shape[:axis], *x.shape[axis + 1 :]), dtype)
-        if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
-            x = x.astype(np.float32)
         return getattr(xp, name)(x, axis=axis).astype(dtype)
 
     def shape(x: ShapedArray, *, axis: int, dtype: Any) -> ShapedArray:
@@ -350,7 +348,7 @@ def _define_place(name: str) -> Primitive:
         return primitive.bind(x, axis=inner, dtype=dtype), b - (inner < b)
 
     def lower(k: Any, x: Any, *, axis: int, dtype: Any) -> Any:
-        if is_bool(x.aval.dtype):
+        if is_bool(x.aval.dtype):  # bools have no order in kernels
             x = k.convert(x, canonical("uint8"))
         return k.reduce_index(name, x, axis, dtype)
 
