@@ -1,7 +1,7 @@
 """Elementwise functions of two and more operands.
 
-Dtypes must be equal; a weak operand (a Python scalar) takes the dtype of the others.  Shapes must be
-equal, except that scalars stretch.
+Dtypes must be equal; a weak operand (a Python scalar) takes the dtype of the others.  Shapes must
+be equal, except that scalars stretch.
 """
 
 from __future__ import annotations
