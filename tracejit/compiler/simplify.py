@@ -28,7 +28,7 @@ def _inline(program: Program) -> Program:
     def run(inner: Program, env: dict[Var, Atom]) -> None:
         for eq in inner.equations:
             inputs = tuple(read(env, a) for a in eq.inputs)
-            if eq.primitive.name == "call":
+            if eq.primitive.name in ("call", "checkpoint"):
                 callee: Program = eq.params["program"]
                 constants.extend(callee.constants)
                 # A callee may be bound many times: every binding gets Vars of its own.

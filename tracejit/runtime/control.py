@@ -35,7 +35,7 @@ def run_control(primitive: Primitive, operands: tuple[Any, ...], params: dict[st
 
 
 def _program(primitive: Primitive, avals: tuple[Any, ...], params: dict[str, Any]) -> Program:
-    if primitive.name == "call":
+    if primitive.name in ("call", "checkpoint"):
         callee: Program = params["program"]
         return callee
     inputs = [Var(a) for a in avals]
