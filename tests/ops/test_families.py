@@ -21,6 +21,7 @@ from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Linear, Zero
 from tracejit.ir import scalar
 from tracejit.ir.avals import ShapedArray
+from tracejit.ir.parse import parse
 from tracejit.ir.target import Target
 from tracejit.ops import contraction, cumulative, reduction, sorting  # noqa: F401  (define rows)
 from tracejit.testing.plans import run_plan
@@ -536,13 +537,18 @@ TARGETS = [
 
 @row_ids
 def test_compiled_is_eager(row: Row) -> None:
-    """The plan, be it loops, a library call or a callback, computes what impl does."""
+    """The plan, be it loops, a library call or a callback, computes what impl does.
+
+    The params survive the text of the Program.
+    """
     for dtype in (F64, np.dtype("f4"), np.dtype("f2"), I8, BOOL):
         if dtype not in row.dtypes:
             continue
         operands = draw(row, dtype, False, 7)
         avals = [ShapedArray(x.shape, x.dtype) for x in operands]
         program = stage(lambda *xs: bind(row, *xs), avals)
+        again = parse(str(program), PRIMITIVES)
+        assert again.equations[0].params == program.equations[0].params
         for target in TARGETS[: 1 + (row.name == "dot_general")]:
             got = run_plan(compile_program(program, target), operands)
             for a, b in zip(got, bind(row, *operands), strict=True):

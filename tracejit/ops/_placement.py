@@ -15,7 +15,15 @@ from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import is_bool, is_inexact, is_integer, is_unsigned
 
-__all__ = ["fill_value", "gather_impl", "gather_shape", "scatter_impl", "scatter_shape"]
+__all__ = [
+    "fill_value",
+    "gather_impl",
+    "gather_shape",
+    "int64_starts",
+    "scatter_impl",
+    "scatter_shape",
+    "window_sizes",
+]
 
 Axes = tuple[int, ...]
 READ_MODES = ("clip", "fill", "promise_in_bounds")
@@ -81,15 +89,16 @@ def gather_shape(
     return x.update(shape=(*x.shape[:lanes], *batch, *window))
 
 
-def _starts(xp: Any, indices: Any) -> Any:
-    if indices.dtype == np.uint64:  # those that int64 lacks stay large
+def int64_starts(xp: Any, indices: Any) -> Any:
+    """Return indices as int64; those that it does not hold become large."""
+    if indices.dtype == np.uint64:
         indices = xp.minimum(indices, np.uint64(2**63 - 1))
     return indices.astype(np.int64)
 
 
 def _located(xp: Any, indices: Any, room: Sequence[int]) -> tuple[Any, Any]:
     """Return where windows start, moved inside, and which were inside; None if all were."""
-    starts, limits = _starts(xp, indices), xp.asarray(room, dtype=np.int64)
+    starts, limits = int64_starts(xp, indices), xp.asarray(room, dtype=np.int64)
     inside = (starts >= 0) & (starts <= limits)
     if inside.all():
         return starts, None

@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tracejit.core.errors import MissingRuleError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.tracer import get_aval
@@ -109,7 +111,7 @@ def gather(
         collapsed=tuple(sorted(collapsed)),
         lanes=lanes,
         mode=mode,
-        fill=fill if mode == "fill" else None,
+        fill=np.asarray(fill).item() if mode == "fill" and fill is not None else None,
     )
 
 

@@ -6,7 +6,7 @@ of its own, of the shape of the lane axes.  It is what they become under ``vmap`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Linear, Zero
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import DTYPES, is_integer
+from tracejit.ops._placement import gather_impl, int64_starts, scatter_impl
 from tracejit.ops._pointwise import move_axis
 from tracejit.ops.shape import broadcast_in_dim, zeros_like_aval
 
@@ -24,6 +25,7 @@ __all__ = ["dynamic_slice", "dynamic_update_slice", "to_lanes"]
 
 Index = tuple[Any, ...]
 Loader = Callable[[Index], Any]
+_put = scatter_impl("set")
 INT64 = DTYPES["i64"]
 
 
@@ -71,27 +73,22 @@ def _dynamic_slice_shape(
     return x.update(shape=(*x.shape[:lanes], *sizes))
 
 
-def _windows(
-    x: Any, starts: Sequence[Any], sizes: Sequence[int], lanes: int
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the index of the window of each lane."""
-    for lane in np.ndindex(x.shape[:lanes]):
-        at = [
-            min(max(int(s[lane]), 0), d - n)
-            for s, d, n in zip(starts, x.shape[lanes:], sizes, strict=True)
-        ]
-        yield (*lane, *(slice(a, a + n) for a, n in zip(at, sizes, strict=True)))
+def _window(x: Any, starts: Sequence[Any], sizes: Sequence[int]) -> tuple[slice, ...]:
+    """Return the index of the window where there are no lanes."""
+    places = [
+        min(max(int(a), 0), d - n) for a, d, n in zip(starts, x.shape, sizes, strict=True)
+    ]
+    return tuple(slice(a, a + n) for a, n in zip(places, sizes, strict=True))
 
 
-def _dynamic_slice_impl(
-    xp: Any, x: Any, *starts: Any, sizes: tuple[int, ...], lanes: int
-) -> Any:
-    out = xp.empty((*x.shape[:lanes], *sizes), x.dtype)
-    for lane, window in zip(
-        np.ndindex(x.shape[:lanes]), _windows(x, starts, sizes, lanes), strict=True
-    ):
-        out[lane] = x[window]
-    return out
+def _dynamic_slice_impl(xp: Any, x: Any, *starts: Any, sizes: tuple[int, ...], lanes: int) -> Any:
+    if not lanes:
+        return x[_window(x, starts, sizes)].copy()
+    indices = xp.stack([int64_starts(xp, a) for a in starts], -1)
+    axes = tuple(range(len(sizes)))
+    return gather_impl(
+        xp, x, indices, axes=axes, sizes=sizes, collapsed=(), lanes=lanes, mode="clip", fill=None
+    )
 
 
 def _dynamic_slice_jvp(
@@ -217,13 +214,15 @@ def _update_shape(
 
 
 def _update_impl(xp: Any, x: Any, update: Any, *starts: Any, lanes: int) -> Any:
-    out = xp.array(x)
-    sizes = update.shape[lanes:]
-    for lane, window in zip(
-        np.ndindex(x.shape[:lanes]), _windows(x, starts, sizes, lanes), strict=True
-    ):
-        out[window] = update[lane]
-    return out
+    if not lanes:
+        out = xp.array(x)
+        out[_window(x, starts, update.shape)] = update
+        return out
+    indices = xp.stack([int64_starts(xp, a) for a in starts], -1)
+    axes = tuple(range(x.ndim - lanes))
+    return _put(
+        xp, x, indices, update, axes=axes, collapsed=(), lanes=lanes, mode="clip", unique=True
+    )
 
 
 def _update_jvp(
