@@ -1,4 +1,4 @@
-"""A bottom interpreter for the tests of the transformations: NumPy through the `impl` table."""
+"""Every test of this folder runs twice: over NumPy, one primitive at a time, and compiled."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tracejit.runtime  # its eager interpreter is the bottom one: it compiles loops and branches
 from tracejit.core import primitive as tables
 from tracejit.core.array import host_array, wrap
 from tracejit.core.interpreter import interpreting
@@ -15,17 +16,15 @@ from tracejit.core.primitive import Primitive
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.transforms.stage import check_live
 
+assert tracejit.runtime
+
 
 class Evaluate:
-    """Evaluates each primitive at once and wraps its results; counts them."""
-
-    def __init__(self) -> None:
-        self.count = 0
+    """Evaluates each primitive at once, loops and branches too, and wraps its results."""
 
     def process(
         self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]
     ) -> Any:
-        self.count += 1
         for x in operands:
             if isinstance(x, Tracer):
                 check_live(x)
@@ -44,9 +43,11 @@ class Evaluate:
         return wrapped if primitive.multiple else wrapped[0]
 
 
-@pytest.fixture(autouse=True)
-def evaluator() -> Iterator[Evaluate]:
-    """Run every test of this folder over NumPy."""
-    with interpreting(Evaluate()) as interpreter:
-        assert isinstance(interpreter, Evaluate)
-        yield interpreter
+@pytest.fixture(autouse=True, params=["numpy", "compiled"])
+def bottom(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Choose what evaluates."""
+    if request.param == "compiled":
+        yield
+        return
+    with interpreting(Evaluate()):
+        yield

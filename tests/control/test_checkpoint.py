@@ -37,9 +37,7 @@ def test_values_and_derivatives_are_the_same() -> None:
     np.testing.assert_allclose(grad(g)(x), grad(f)(x), rtol=1e-14)
     np.testing.assert_allclose(grad(total(grad(g)))(x), grad(total(grad(f)))(x), rtol=1e-13)
     np.testing.assert_allclose(vmap(grad(g))(x[:, None] + x), vmap(grad(f))(x[:, None] + x))
-    np.testing.assert_allclose(
-        grad(chain(checkpoint(dear)))(x), grad(chain(dear))(x), rtol=1e-14
-    )
+    np.testing.assert_allclose(grad(chain(checkpoint(dear)))(x), grad(chain(dear))(x), rtol=1e-14)
 
 
 def test_closed_over_values_are_differentiated() -> None:

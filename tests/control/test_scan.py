@@ -321,3 +321,30 @@ def test_errors(call: Callable[[], Any], error: type[Exception], words: str) -> 
 def test_difference_of_floats_is_a_weak_float() -> None:
     carry, ys = scan(lambda c, _: (sub(c, 1.0), c), 3.0, length=2)
     same((carry, ys), (1.0, np.array([3.0, 2.0])))
+
+
+def test_integer_scanned_and_captured() -> None:
+    table = np.array([3, 1, 2])
+
+    def f(x: Any) -> Any:
+        def step(c: Any, n: Any) -> Any:
+            return mul(c, convert_element_type(n, "float64")), add(n, table)
+
+        return scan(step, x, np.array([2, 5]))
+
+    carry, ys = f(1.5)
+    same((carry, ys), (np.float64(15.0), np.array([[5, 3, 4], [8, 6, 7]])))
+    assert ys.dtype == np.int64
+    same(grad(lambda x: f(x)[0])(1.5), 10.0)
+    same(vmap(lambda x: f(x)[0])(np.array([1.0, 2.0])), np.array([10.0, 20.0]))
+
+
+def test_complex_carry() -> None:
+    def f(z: Any) -> Any:
+        return scan(lambda c, x: (mul(c, add(z, x)), c), z, np.array([1.0 + 0j, 2j]))[0]
+
+    z = 0.3 - 0.4j
+    same(f(z), z * (z + 1) * (z + 2j))
+    slope = (z + 1) * (z + 2j) + z * (z + 2j) + z * (z + 1)
+    same(grad(f, holomorphic=True)(z), slope)
+    same(jvp(f, (z,), (1j,))[1], 1j * slope)
