@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -171,16 +172,13 @@ def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
 def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = None) -> Any:
     """Join the axes from `start_dimension` to before `stop_dimension` into one."""
     own = get_aval(operand).shape
-    start, stop, _ = builtin_slice(start_dimension, stop_dimension).indices(len(own))
+    start, stop, _ = builtins.slice(start_dimension, stop_dimension).indices(len(own))
     if stop <= start:
         raise ShapeError(
             f"collapse: at least one axis of shape {own}; got {start_dimension} to {stop_dimension}"
         )
     joined = int(np.prod(own[start:stop], dtype=np.int64))
     return shape.reshape(operand, (*own[:start], joined, *own[stop:]))
-
-
-builtin_slice = slice
 
 
 def concatenate(operands: Sequence[Any], dimension: int) -> Any:
