@@ -23,7 +23,13 @@ from tracejit.ir import scalar
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.parse import parse
 from tracejit.ir.target import Target
-from tracejit.ops import contraction, cumulative, reduction, sorting  # noqa: F401  (define rows)
+from tracejit.ops import (  # noqa: F401  (define rows)
+    contraction,
+    cumulative,
+    reduction,
+    slicing,
+    sorting,
+)
 from tracejit.testing.plans import run_plan
 from tracejit.transforms.jvp import jvp_flat
 from tracejit.transforms.linearize import vjp_flat

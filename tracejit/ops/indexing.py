@@ -40,7 +40,6 @@ from tracejit.ops.constant import iota, scalar_like
 from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import eq, ne, or_, select
 from tracejit.ops.shape import broadcast_in_dim, full, reshape, transpose, zeros_like_aval
-from tracejit.ops.windows import to_lanes
 
 __all__ = [
     "gather",
@@ -51,6 +50,7 @@ __all__ = [
     "scatter_mul",
     "take_along_axis",
     "take_axis",
+    "to_lanes",
 ]
 
 Axes = tuple[int, ...]
@@ -167,9 +167,7 @@ def take_along_axis(x: Any, indices: Any, axis: int, mode: str = "clip", fill: A
     return move_axis(out, lanes, axis)
 
 
-def _gather_jvp(
-    primals: Sequence[Any], tangents: Sequence[Any], **params: Any
-) -> tuple[Any, Any]:
+def _gather_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
     x, indices = primals
     out = gather_p.bind(x, indices, **params)
     t = tangents[0]
@@ -541,9 +539,7 @@ def _scatter_batch(primitive: Callable[[], Primitive]) -> Callable[..., Any]:
             moved, _ = to_lanes(operands, batch_axes)
             params = {"axes": axes, "collapsed": collapsed, "lanes": lanes + 1, **params}
             return primitive().bind(*moved, **params), 0
-        count = next(
-            get_aval(v).shape[b] for v, b in ((x, bx), (updates, bu)) if b is not None
-        )
+        count = next(get_aval(v).shape[b] for v, b in ((x, bx), (updates, bu)) if b is not None)
         x = _with_axis(x, bx, lanes, count)  # one more axis of the window
         updates = _with_axis(updates, bu, get_aval(indices).ndim - 1, count)
         axes, collapsed = _after_new_axis(axes), _after_new_axis(collapsed)
@@ -560,6 +556,12 @@ def _with_axis(x: Any, axis: int | None, to: int, count: int) -> Any:
     shape = get_aval(x).shape
     old = [a + (a >= to) for a in range(len(shape))]
     return broadcast_in_dim(x, (*shape[:to], count, *shape[to:]), old)
+
+
+def to_lanes(operands: Sequence[Any], axes: Sequence[int | None]) -> tuple[list[Any], int]:
+    """Move the batch axis of every operand to the front, copying what has none; and its length."""
+    count = next(get_aval(x).shape[b] for x, b in zip(operands, axes, strict=True) if b is not None)
+    return [_with_axis(x, b, 0, count) for x, b in zip(operands, axes, strict=True)], count
 
 
 def _define_scatter(

@@ -16,10 +16,9 @@ from tracejit.ir.dtypes import DTYPES, is_complex, is_inexact
 from tracejit.ops._pointwise import NOT_LINEAR
 from tracejit.ops.arithmetic import neg
 from tracejit.ops.constant import iota
-from tracejit.ops.indexing import take_along_axis
+from tracejit.ops.indexing import take_along_axis, to_lanes
 from tracejit.ops.logical import eq, not_
 from tracejit.ops.slicing import slice_
-from tracejit.ops.windows import to_lanes
 
 __all__ = ["argsort", "sort", "top_k"]
 

@@ -19,9 +19,12 @@ from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import DTYPES, is_integer
 from tracejit.ops._placement import gather_impl, int64_starts, scatter_impl
 from tracejit.ops._pointwise import move_axis
-from tracejit.ops.shape import broadcast_in_dim, zeros_like_aval
+from tracejit.ops.convert import convert_element_type
+from tracejit.ops.indexing import gather, to_lanes
+from tracejit.ops.shape import reshape, zeros_like_aval
+from tracejit.ops.slicing import concatenate
 
-__all__ = ["dynamic_slice", "dynamic_update_slice", "to_lanes"]
+__all__ = ["dynamic_slice", "dynamic_update_slice"]
 
 Index = tuple[Any, ...]
 Loader = Callable[[Index], Any]
@@ -111,23 +114,6 @@ def _dynamic_slice_transpose(
     return (full, *(None for _ in starts))
 
 
-def to_lanes(
-    operands: Sequence[Any], axes: Sequence[int | None]
-) -> tuple[list[Any], int]:
-    """Move the batch axis of every operand to the front, stretching what has none."""
-    count = next(
-        get_aval(x).shape[b] for x, b in zip(operands, axes, strict=True) if b is not None
-    )
-    out = []
-    for x, b in zip(operands, axes, strict=True):
-        aval = get_aval(x)
-        if b is None:
-            out.append(broadcast_in_dim(x, (count, *aval.shape), range(1, aval.ndim + 1)))
-        else:
-            out.append(move_axis(x, b, 0))
-    return out, count
-
-
 def _dynamic_slice_batch(
     operands: Sequence[Any], axes: Sequence[int | None], *, sizes: tuple[int, ...], lanes: int
 ) -> tuple[Any, int]:
@@ -138,8 +124,22 @@ def _dynamic_slice_batch(
         n = get_aval(x).shape[b]
         full = (*sizes[:b], n, *sizes[b:])
         return dynamic_slice(x, [*starts[:b], zero, *starts[b:]], full), b
+    if b is None:  # windows of one array: it need not be copied
+        return _gathered(x, starts, axes[1:], sizes, lanes), lanes
     moved, _ = to_lanes(operands, axes)
     return dynamic_slice_p.bind(*moved, sizes=sizes, lanes=lanes + 1), 0
+
+
+def _gathered(
+    x: Any, starts: Sequence[Any], axes: Sequence[int | None], sizes: Sequence[int], lanes: int
+) -> Any:
+    """Read windows whose starts have one more axis than `x` has lanes."""
+    moved, _ = to_lanes(starts, axes)
+    columns = []
+    for start in moved:
+        start = move_axis(convert_element_type(start, INT64), 0, lanes)
+        columns.append(reshape(start, (*get_aval(start).shape, 1)))
+    return gather(x, concatenate(columns, lanes + 1), range(len(sizes)), sizes, lanes=lanes)
 
 
 def _dynamic_slice_lower(
