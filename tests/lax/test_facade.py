@@ -72,7 +72,7 @@ def test_python_scalars_take_the_dtype_of_what_they_meet(dtype: Any) -> None:
 
 
 def test_equal_dtypes_are_demanded() -> None:
-    with pytest.raises(DTypeError, match="float32.*float64|float64.*float32"):
+    with pytest.raises(DTypeError, match=r"float32.*float64|float64.*float32"):
         lax.add(np.float32(1), np.float64(1))
     with pytest.raises(DTypeError, match=r"mul: .* one dtype; got i64\[3\], ~f64"):
         lax.mul(np.arange(3), 0.5)
@@ -208,6 +208,7 @@ GATHERS = [
     ((5, 6), (3, 4, 2), (), (0, 1), (1, 0), (), (), (1, 1)),
     ((5, 6, 7), (3, 4, 2), (0, 3), (1,), (2, 0), (), (), (2, 1, 3)),
     ((5, 4, 7), (3, 4, 1), (1,), (0,), (0,), (1,), (1,), (1, 1, 2)),
+    ((4, 5, 3), (3, 2, 1), (1,), (0,), (0,), (2,), (0,), (1, 2, 1)),
     ((4, 5, 3), (3, 2, 4, 1), (0,), (), (1,), (0, 2), (2, 0), (1, 2, 1)),
 ]
 
