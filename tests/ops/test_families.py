@@ -23,13 +23,7 @@ from tracejit.ir import scalar
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.parse import parse
 from tracejit.ir.target import Target
-from tracejit.ops import (  # noqa: F401  (define rows)
-    contraction,
-    cumulative,
-    reduction,
-    slicing,
-    sorting,
-)
+from tracejit.ops import contraction, cumulative, reduction, slicing, sorting, windows  # noqa: F401
 from tracejit.testing.plans import run_plan
 from tracejit.transforms.jvp import jvp_flat
 from tracejit.transforms.linearize import vjp_flat
@@ -92,7 +86,7 @@ def padded(x: Any, value: Any, config: Any) -> Any:
     return out
 
 
-def windows(
+def windows_of(
     x: Any, indices: Any, sizes: Any, axes: Any, lanes: int
 ) -> list[tuple[tuple[int, ...], tuple[Any, ...], bool]]:
     """List, for every place of lanes and batch, the index of its window and whether it fits."""
@@ -114,7 +108,7 @@ def gathered(
 ) -> Any:
     kept = [n for a, n in enumerate(sizes) if a not in collapsed]
     out = np.empty((*indices.shape[:-1], *kept), x.dtype)
-    for place, window, inside in windows(x, indices, sizes, axes, lanes):
+    for place, window, inside in windows_of(x, indices, sizes, axes, lanes):
         out[place] = x[window].reshape(kept) if inside or mode != "fill" else fill
     return out
 
@@ -128,7 +122,7 @@ def scattered(combine: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         out = x.copy()
         kept = iter(u.shape[indices.ndim - 1 :])
         sizes = [1 if a in collapsed else next(kept) for a in range(x.ndim - lanes)]
-        for place, window, inside in windows(x, indices, sizes, axes, lanes):
+        for place, window, inside in windows_of(x, indices, sizes, axes, lanes):
             if inside or mode != "drop":
                 out[window] = combine(out[window], u[place].reshape(out[window].shape))
         return out
