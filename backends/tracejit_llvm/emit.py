@@ -18,12 +18,16 @@ from tracejit_llvm.regions import Lanes, Value
 from tracejit_llvm.scalars import NATIVE_OPS
 from tracejit_llvm.scope import Scope
 from tracejit_llvm.text import integers, spread, vector
-from tracejit_llvm.widths import SHORT, cost_of, shape_of_lanes, trips
+from tracejit_llvm.widths import SHORT, cost_of, often_used, shape_of_lanes, trips
 
 __all__ = ["NATIVE_OPS", "emit_kernel"]
 
 LONGEST_WRITTEN_OUT = 400
 """Cost above which a short loop stays a loop."""
+MOST_WRITTEN_OUT = 4
+"""Uses of a mathematical function in one kernel above which it is called, not written out."""
+LONGEST_DOUBLED = 64
+"""Cost of a body above which all of its vectors are masked, so that it is written once."""
 
 
 def emit_kernel(kernel: Kernel, name: str) -> str:
@@ -43,6 +47,7 @@ def emit_kernel(kernel: Kernel, name: str) -> str:
         The text, without target triple and data layout.
     """
     emitter = _Emitter(kernel)
+    emitter.outlined = often_used(kernel.body, MOST_WRITTEN_OUT)
     emitter.statements(kernel.body)
     body = "\n".join(emitter.code.lines)
     return (
@@ -146,6 +151,9 @@ class _Emitter(Scope):
             self.lanes = None
             return []
 
+        if cost_of(s.body) > LONGEST_DOUBLED:
+            self.loop(lo, hi, width, lambda iv, _: body(iv, 1, hi), (), writes)
+            return
         middle = self._split(lo, hi, width * parts)
         self.loop(lo, middle, width * parts, lambda iv, _: body(iv, parts, None), (), writes)
         self.loop(middle, hi, width, lambda iv, _: body(iv, 1, hi), (), writes)

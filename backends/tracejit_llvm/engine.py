@@ -47,7 +47,7 @@ class Engine:
         return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
             cpu=llvm.get_host_cpu_name(),
             features=llvm.get_host_cpu_features().flatten(),
-            opt=2,
+            opt=1,
             reloc="pic",
             codemodel="default",
             jit=True,

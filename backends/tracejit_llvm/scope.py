@@ -8,18 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tracejit.ir.dtypes import is_float
 from tracejit.ir.kernel import Store
 from tracejit.ir.scalar import Expr, IndexVar, split_affine, value_of
 from tracejit_llvm.memory import Memory, steps
 from tracejit_llvm.regions import Value
 from tracejit_llvm.scalars import convert, pointwise
-from tracejit_llvm.text import Code, constant, element, vector
+from tracejit_llvm.text import Code, constant, element, suffix, vector
 
 __all__ = ["Scope"]
 
 
 class Scope(Memory):
-    """Emits the expressions of one kernel."""
+    """Emits the expressions of one kernel.
+
+    Attributes
+    ----------
+    outlined : frozenset of str
+        Operations that are called as functions instead of being written out.
+    """
+
+    outlined: frozenset[str] = frozenset()
 
     # ---------------------------------------------------------------- expressions
     def value(self, e: Expr) -> Value:
@@ -91,7 +100,28 @@ class Scope(Memory):
         if e.op == "bitcast":
             source = vector(element(e.args[0].dtype), width)
             return code.op(f"bitcast {source} {operands[0]} to {vector(element(e.dtype), width)}")
+        if e.op in self.outlined and is_float(e.dtype):
+            return self._call(code, e, width, operands)
         return pointwise(code, e.op, e.args[-1].dtype, width, operands)
+
+    def _call(self, code: Code, e: Expr, width: int, operands: tuple[str, ...]) -> str:
+        """Call a mathematical function that is used too often to be written out every time."""
+        scalar = element(e.dtype)
+        name = f"math_{e.op}_{suffix(scalar, width)}"
+        full = vector(scalar, width)
+        if name not in self.module.definitions:
+            body = Code(self.module, "entry")
+            parameters = tuple(f"%x{n}" for n in range(len(operands)))
+            self.module.definitions[name] = ""  # its place, before what it defines itself
+            result = pointwise(body, e.op, e.dtype, width, parameters)
+            typed = ", ".join(f"{full} {p}" for p in parameters)
+            lines = "\n".join(body.lines)
+            self.module.definitions[name] = (
+                f"define internal {full} @{name}({typed}) nounwind {{\nentry:\n{lines}\n"
+                f"  ret {full} {result}\n}}"
+            )
+        arguments = ", ".join(f"{full} {a}" for a in operands)
+        return code.op(f"call {full} @{name}({arguments})")
 
     def _lane_index(self, var: IndexVar) -> Value:
         lanes = self.lanes

@@ -8,11 +8,13 @@ from tracejit.ir.dtypes import is_bool
 from tracejit.ir.kernel import For, Reduce, Statement
 from tracejit.ir.scalar import COSTS, Expr, IndexVar, Integer, free_vars
 
-__all__ = ["SHORT", "cost_of", "shape_of_lanes", "trips"]
+__all__ = ["SHORT", "cost_of", "often_used", "shape_of_lanes", "trips"]
 
 SHORT = 8
 """A loop of at most so many trips is written out."""
 VECTOR_BYTES = 64
+DEAR = 16
+"""Cost from which an operation is a mathematical function."""
 
 
 def trips(lo: Integer, hi: Integer) -> int | None:
@@ -50,6 +52,15 @@ def _below(roots: Iterable[Expr]) -> Iterable[Expr]:
 def cost_of(body: Iterable[Statement]) -> int:
     """Return the cost of running a body once, inner loops counted as one trip."""
     return sum(COSTS.get(e.op, 1) for e in _below(_roots(body)))
+
+
+def often_used(body: Iterable[Statement], most: int) -> frozenset[str]:
+    """Return the dear operations that stand more than `most` times in a kernel."""
+    uses: dict[str, int] = {}
+    for e in _below(_roots(body)):
+        if COSTS.get(e.op, 1) >= DEAR:
+            uses[e.op] = uses.get(e.op, 0) + 1
+    return frozenset(op for op, n in uses.items() if n > most)
 
 
 def shape_of_lanes(
