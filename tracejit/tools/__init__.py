@@ -1,0 +1,1 @@
+"""Tools around the library: the ``tracejit`` command and what it runs."""

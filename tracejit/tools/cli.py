@@ -1,0 +1,33 @@
+"""The ``tracejit`` command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from tracejit.tools.demo.run import add_arguments, demo
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; those of the process if not given.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or 2 for input that cannot be used.
+    """
+    parser = argparse.ArgumentParser(
+        prog="tracejit", description="Traces, transforms and compiles NumPy programs."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    summary = "a tsunami over real bathymetry, forward and differentiated"
+    add_arguments(commands.add_parser("demo", help=summary, description=summary.capitalize()))
+    options = parser.parse_args(argv)
+    return demo(options)
