@@ -104,7 +104,7 @@ class Plain:
 LEAVES: list[Body] = [
     lambda x, c: lax.sin(lax.mul(x, c)),
     lambda x, c: lax.sub(lax.tanh(x), lax.mul(c, 0.5)),
-    lambda x, c: lax.mul(x, _total(lax.cos(c))),
+    lambda x, c: lax.mul(x, lax.mul(0.4, _total(lax.cos(c)))),
     lambda x, c: lax.dynamic_update_slice_in_dim(x, lax.sin(lax.slice_in_dim(c, 1, 3)), 0, 0),
 ]
 
@@ -181,7 +181,9 @@ def _compare(tree: Any, route: Callable[[Body], Any]) -> None:
     if not isinstance(found, tuple):
         found, wanted = (found,), (wanted,)
     for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-9, atol=1e-9)
+        other = np.asarray(other)
+        largest = max(1.0, np.abs(other).max())
+        np.testing.assert_allclose(np.asarray(one), other, rtol=1e-8, atol=1e-9 * largest)
 
 
 @pytest.mark.parametrize("route", ROUTES)
