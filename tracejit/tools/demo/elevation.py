@@ -214,10 +214,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     if path.is_dir():
         raise ElevationError(f"{path}: is a directory, not a .npy or .npz file")
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {"": found}
-        with found:
+        with path.open("rb") as file:
+            found: Any = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return {"": found}
             return {name: np.asarray(found[name]) for name in found.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         raise ElevationError(

@@ -45,7 +45,7 @@ Border = Literal["open", "reflecting"]
 GRAVITY = 9.81
 DRAG = 2.5e-3
 """Coefficient of the quadratic drag of the bed."""
-THIN = 1e-2
+THIN = 1e-3
 """Depth in metres under which velocities fade."""
 FILM = 1e-8
 """Least depth in metres under the root of the wave speed: its derivative stays finite."""
