@@ -1,0 +1,407 @@
+"""Making arrays: from values, by filling, by counting."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tracejit.core.array import Array, from_numpy
+from tracejit.core.errors import ShapeError
+from tracejit.core.scalars import PYTHON_SCALARS
+from tracejit.core.tracer import get_aval
+from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_inexact, is_integer
+from tracejit.numpy.division import power
+from tracejit.numpy.promotion import (
+    array_of,
+    arrays_of,
+    broadcast,
+    broadcast_shapes,
+    cast,
+    common_dtype,
+    dtype_or,
+    known,
+    normal_axis,
+    operand,
+    promote_operands,
+    static_shape,
+    stretch,
+)
+from tracejit.numpy.ufuncs import exp, log, multiply, subtract, true_divide
+from tracejit.ops._pointwise import move_axis
+from tracejit.ops.arithmetic import add as add_op
+from tracejit.ops.arithmetic import div, floor, mul
+from tracejit.ops.constant import iota
+from tracejit.ops.convert import convert_element_type
+from tracejit.ops.logical import eq, ge, select
+from tracejit.ops.shape import broadcast_in_dim, reshape
+from tracejit.ops.shape import full as full_op
+from tracejit.ops.slicing import concatenate
+
+F64 = DTYPES["f64"]
+I64 = DTYPES["i64"]
+
+
+# ---------------------------------------------------------------------------- from values
+
+
+def array(
+    object: Any, dtype: Any = None, *, copy: bool | None = True, order: Any = None, ndmin: int = 0
+) -> Any:
+    """As :func:`numpy.array`; an Array is returned as it is, since it cannot change."""
+    del copy, order
+    x = object
+    if dtype is not None and type(x) in PYTHON_SCALARS:
+        x = from_numpy(np.asarray(x, dtype_or(dtype, F64)))
+    elif type(x) in PYTHON_SCALARS:
+        x = from_numpy(x)  # an array is strong, as in NumPy
+    elif isinstance(x, (list, tuple)) and not len(x):
+        x = from_numpy(np.zeros((0,)))
+    elif dtype is not None and isinstance(x, (np.ndarray, np.generic)):
+        x = from_numpy(np.asarray(x).astype(dtype_or(dtype, F64)))
+    else:
+        x = array_of(x)
+    if dtype is not None:
+        x = astype(x, dtype)
+    rank = get_aval(x).ndim
+    return reshape(x, (1,) * (ndmin - rank) + get_aval(x).shape) if ndmin > rank else x
+
+
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None) -> Any:
+    """As :func:`numpy.asarray`; an ndarray is copied, an Array is returned as it is."""
+    return array(a, dtype, copy=copy, order=order)
+
+
+def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
+    """As :func:`numpy.ascontiguousarray`: every Array is."""
+    return array(a, dtype, ndmin=1)
+
+
+def copy(a: Any) -> Any:
+    """As :func:`numpy.copy`."""
+    return array(a)
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+    """As :func:`numpy.astype`; complex to real drops the imaginary part."""
+    del copy
+    x = array_of(x)
+    return convert_element_type(x, dtype_or(dtype, F64))
+
+
+def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
+    """As :func:`numpy.fromfunction`."""
+    return function(*indices(shape, dtype=dtype), **kwargs)
+
+
+def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Any:
+    """As :func:`numpy.frombuffer`, but a copy."""
+    return from_numpy(np.frombuffer(buffer, dtype, count, offset))
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
+    """As :func:`numpy.from_dlpack`, but a copy, since an Array never changes."""
+    del device, copy
+    return x if isinstance(x, Array) else from_numpy(np.from_dlpack(x))
+
+
+# -------------------------------------------------------------------------------- filling
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """As :func:`numpy.full`."""
+    shape = static_shape("full", shape)
+    x = operand(fill_value)
+    aval = get_aval(x)
+    dtype = dtype_or(dtype, aval.dtype)
+    if isinstance(x, (bool, int, float, complex, np.generic)):
+        return full_op(shape, x, dtype)
+    x = convert_element_type(x, dtype)
+    broadcast_shapes("full", aval.shape, shape)
+    return stretch(array_of(x), shape)
+
+
+def zeros(shape: Any, dtype: Any = float) -> Any:
+    """As :func:`numpy.zeros`."""
+    return full_op(static_shape("zeros", shape), 0, dtype_or(dtype, F64))
+
+
+def ones(shape: Any, dtype: Any = None) -> Any:
+    """As :func:`numpy.ones`."""
+    return full_op(static_shape("ones", shape), 1, dtype_or(dtype, F64))
+
+
+def empty(shape: Any, dtype: Any = float) -> Any:
+    """As :func:`numpy.empty`, filled with zeros."""
+    return zeros(shape, dtype)
+
+
+def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
+    aval = get_aval(operand(a))
+    target = aval.shape if shape is None else static_shape("full_like", shape)
+    return full(target, value, dtype_or(dtype, aval.dtype))
+
+
+def zeros_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
+    """As :func:`numpy.zeros_like`."""
+    return _like(a, 0, dtype, shape)
+
+
+def ones_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
+    """As :func:`numpy.ones_like`."""
+    return _like(a, 1, dtype, shape)
+
+
+def empty_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
+    """As :func:`numpy.empty_like`, filled with zeros."""
+    return _like(a, 0, dtype, shape)
+
+
+def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Any:
+    """As :func:`numpy.full_like`."""
+    return _like(a, fill_value, dtype, shape)
+
+
+# ------------------------------------------------------------------------------- counting
+
+
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
+    """As :func:`numpy.arange`; the bounds must be known when tracing.
+
+    Recorded as a count, a product and a sum, so that it costs no memory where it is fused.
+    """
+    remedy = "The length must be static: jit(f, static_argnums=...)."
+    start, stop, step = (
+        None if v is None else known(operand(v), "arange()", remedy) for v in (start, stop, step)
+    )
+    if stop is None:
+        start, stop = type(start)(0) if type(start) in PYTHON_SCALARS else start * 0, start
+    step = 1 if step is None else step
+    if not step:
+        raise ShapeError("arange: step must not be 0")
+    kind, _ = common_dtype([start, stop, step])
+    dtype = dtype_or(dtype, I64 if is_bool(kind) else kind)
+    span = (stop - start) / step
+    length = max(0, math.ceil(span.real if isinstance(span, complex) else span))
+    if is_complex(dtype) or is_bool(dtype):
+        return from_numpy(np.arange(start, stop, step, dtype=dtype))
+    first = np.asarray(start).astype(dtype)[()]
+    delta = np.asarray(start + step).astype(dtype)[()] - first
+    out = iota((length,), 0, dtype)
+    if delta != 1:
+        out = mul(out, dtype.type(delta))
+    return add_op(out, dtype.type(first)) if first != 0 else out
+
+
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    """As :func:`numpy.linspace`."""
+    num = int(num)
+    if num < 0:
+        raise ShapeError(f"linspace: num must not be negative; got {num}")
+    first, last = operand(start), operand(stop)
+    # At least float64 or what the bounds have, as NumPy: bounds of integers are floats.
+    first, last, _ = promote_operands([first, last, float(num)])
+    if not is_inexact(get_aval(first).dtype):
+        first, last = cast(first, F64), cast(last, F64)
+    own = get_aval(first).dtype
+    first, last = cast(first, own), cast(last, own)
+    result = dtype_or(dtype, own)
+    first, last = (array_of(v) for v in broadcast("linspace", [first, last]))
+    shape = broadcast_shapes("linspace", get_aval(first).shape, get_aval(last).shape)
+    parts = num - 1 if endpoint else num
+    span = subtract(last, first)
+    step = div(span, own.type(parts)) if parts > 0 else mul(span, own.type(np.nan))
+    target = (num, *shape)
+    count = iota(target, 0, I64)
+    place = cast(count, own)
+    spread = [
+        broadcast_in_dim(v, target, range(1, 1 + get_aval(v).ndim)) if get_aval(v).shape else v
+        for v in (first, last, step if parts > 0 else span)
+    ]
+    out = add_op(mul(place, spread[2]), spread[0])
+    if endpoint and num > 1:
+        out = select(eq(count, np.int64(num - 1)), spread[1], out)
+    if is_integer(result):
+        out = floor(out)
+    out = move_axis(
+        convert_element_type(out, result), 0, normal_axis("linspace", axis, len(target))
+    )
+    return (out, step) if retstep else out
+
+
+def logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    """As :func:`numpy.logspace`."""
+    out = power(operand(base), linspace(start, stop, num, endpoint, axis=axis))
+    return out if dtype is None else astype(out, dtype)
+
+
+def geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Any:
+    """As :func:`numpy.geomspace`, for bounds of one sign."""
+    first, last = promote_operands([operand(start), operand(stop)])
+    ratio = log(true_divide(last, first))
+    place = linspace(zeros_like(ratio), ratio, num, endpoint, axis=axis)
+    out = multiply(exp(place), first)
+    count = int(num)
+    rank = get_aval(out).ndim
+    if count:
+        index = iota(get_aval(out).shape, normal_axis("geomspace", axis, rank), I64)
+        out = select(*_like_first(eq(index, np.int64(0)), first, out))
+        if endpoint and count > 1:
+            out = select(*_like_first(eq(index, np.int64(count - 1)), last, out))
+    return out if dtype is None else astype(out, dtype)
+
+
+def _like_first(mask: Any, x: Any, y: Any) -> list[Any]:
+    return broadcast("geomspace", [mask, cast(x, get_aval(y).dtype), y])
+
+
+# ------------------------------------------------------------------------------- matrices
+
+
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float) -> Any:
+    """As :func:`numpy.eye`."""
+    shape = (int(N), int(N if M is None else M))
+    on = eq(iota(shape, 1, I64), add_op(iota(shape, 0, I64), np.int64(k)))
+    return convert_element_type(on, dtype_or(dtype, F64))
+
+
+def identity(n: int, dtype: Any = None) -> Any:
+    """As :func:`numpy.identity`."""
+    return eye(n, dtype=dtype)
+
+
+def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = float) -> Any:
+    """As :func:`numpy.tri`."""
+    return convert_element_type(
+        _below((int(N), int(N if M is None else M)), k), dtype_or(dtype, F64)
+    )
+
+
+def _below(shape: tuple[int, ...], k: int) -> Any:
+    """Whether an element of a stack of matrices is on or below diagonal `k`."""
+    rank = len(shape)
+    rows, columns = iota(shape, rank - 2, I64), iota(shape, rank - 1, I64)
+    return ge(add_op(rows, np.int64(k)), columns)
+
+
+def _triangle(name: str, m: Any, k: int, lower: bool) -> Any:
+    x = array_of(m)
+    aval = get_aval(x)
+    if aval.ndim < 2:
+        raise ShapeError(f"{name}: rank 2 at least is needed; got shape {aval.shape}")
+    zero = aval.dtype.type(0)
+    if lower:
+        return select(_below(aval.shape, k), x, zero)
+    return select(_below(aval.shape, k - 1), zero, x)
+
+
+def tril(m: Any, k: int = 0) -> Any:
+    """As :func:`numpy.tril`, for rank 2 and more."""
+    return _triangle("tril", m, k, True)
+
+
+def triu(m: Any, k: int = 0) -> Any:
+    """As :func:`numpy.triu`, for rank 2 and more."""
+    return _triangle("triu", m, k, False)
+
+
+def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
+    """As :func:`numpy.tril_indices`."""
+    rows, columns = np.tril_indices(n, k, m)
+    return from_numpy(rows), from_numpy(columns)
+
+
+def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
+    """As :func:`numpy.triu_indices`."""
+    rows, columns = np.triu_indices(n, k, m)
+    return from_numpy(rows), from_numpy(columns)
+
+
+def diag_indices(n: int, ndim: int = 2) -> tuple[Any, ...]:
+    """As :func:`numpy.diag_indices`."""
+    return (arange(n),) * ndim
+
+
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """As :func:`numpy.vander`."""
+    base = array_of(x)
+    if get_aval(base).ndim != 1:
+        raise ShapeError(f"vander: rank 1 is needed; got shape {get_aval(base).shape}")
+    length = get_aval(base).shape[0]
+    count = length if N is None else int(N)
+    powers = iota((length, count), 1, I64)
+    if not increasing:
+        powers = subtract(count - 1, powers)
+    return power(reshape(base, (length, 1)), powers)
+
+
+# ---------------------------------------------------------------------------------- grids
+
+
+def meshgrid(
+    *xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
+) -> tuple[Any, ...]:
+    """As :func:`numpy.meshgrid`."""
+    del copy
+    if indexing not in ("xy", "ij"):
+        raise ShapeError(f"meshgrid: indexing must be 'xy' or 'ij'; got {indexing!r}")
+    xs = [reshape(x, (get_aval(x).size,)) for x in arrays_of(list(xi))]
+    rank = len(xs)
+    place = list(range(rank))
+    if indexing == "xy" and rank > 1:
+        place[0], place[1] = 1, 0
+    lengths = [0] * rank
+    for x, a in zip(xs, place, strict=True):
+        lengths[a] = get_aval(x).size
+    outs = []
+    for x, a in zip(xs, place, strict=True):
+        target = [1] * rank if sparse else lengths
+        target = [lengths[a] if i == a else d for i, d in enumerate(target)]
+        outs.append(broadcast_in_dim(x, target, (a,)))
+    return tuple(outs)
+
+
+def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
+    """As :func:`numpy.indices`."""
+    shape = static_shape("indices", dimensions)
+    kind = dtype_or(dtype, I64)
+    if sparse:
+        return tuple(
+            iota([d if i == a else 1 for i, d in enumerate(shape)], a, kind)
+            for a in range(len(shape))
+        )
+    from_each = [reshape(iota(shape, a, kind), (1, *shape)) for a in range(len(shape))]
+    return concatenate(from_each, 0) if from_each else zeros((0,), kind)
+
+
+class _Grid:
+    """``mgrid`` and ``ogrid``: grids written as slices."""
+
+    def __init__(self, sparse: bool) -> None:
+        self._sparse = sparse
+
+    def __getitem__(self, key: Any) -> Any:
+        out = np.ogrid[key] if self._sparse else np.mgrid[key]
+        return tuple(map(from_numpy, out)) if isinstance(out, (tuple, list)) else from_numpy(out)
+
+
+mgrid, ogrid = _Grid(False), _Grid(True)

@@ -1,0 +1,155 @@
+"""Dtypes as users name them, questions about them, and constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from tracejit.core.tracer import get_aval
+from tracejit.ir.dtypes import DTYPES, canonical, promote
+from tracejit.ir.dtypes import bfloat16 as bfloat16_dtype
+from tracejit.numpy.creation import asarray
+from tracejit.numpy.promotion import operand
+
+__all__ = ["ScalarType", "can_cast", "finfo", "iinfo", "isdtype", "issubdtype", "promote_types"]
+
+
+class _ScalarMeta(type):
+    """Gives scalar types equality with the dtypes they stand for."""
+
+    dtype: np.dtype[Any]
+
+    def __hash__(cls) -> int:
+        return hash(cls.dtype.type)
+
+    def __eq__(cls, other: object) -> bool:
+        return (
+            cls is other
+            or cls.dtype.type is other
+            or (isinstance(other, np.dtype) and other == cls.dtype)
+        )
+
+    def __call__(cls, x: Any = 0) -> Any:
+        return asarray(x, dtype=cls.dtype)
+
+    def __repr__(cls) -> str:
+        return f"tracejit.numpy.{cls.__name__}"
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls.dtype.type)
+
+
+class ScalarType(metaclass=_ScalarMeta):
+    """A dtype that can be called: ``float32(x)`` is ``asarray(x, float32)``."""
+
+    dtype = DTYPES["f64"]
+
+
+def _scalar_type(name: str, short: str) -> Any:
+    return _ScalarMeta(name, (ScalarType,), {"dtype": DTYPES[short], "__module__": __name__})
+
+
+bool_ = _scalar_type("bool_", "bool")
+int8 = _scalar_type("int8", "i8")
+int16 = _scalar_type("int16", "i16")
+int32 = _scalar_type("int32", "i32")
+int64 = int_ = _scalar_type("int64", "i64")
+uint8 = _scalar_type("uint8", "u8")
+uint16 = _scalar_type("uint16", "u16")
+uint32 = _scalar_type("uint32", "u32")
+uint64 = uint = _scalar_type("uint64", "u64")
+float16 = half = _scalar_type("float16", "f16")
+bfloat16 = _scalar_type("bfloat16", "bf16")
+float32 = single = _scalar_type("float32", "f32")
+float64 = double = float_ = _scalar_type("float64", "f64")
+complex64 = csingle = _scalar_type("complex64", "c64")
+complex128 = cdouble = complex_ = _scalar_type("complex128", "c128")
+
+pi = np.pi
+e = np.e
+euler_gamma = np.euler_gamma
+inf = np.inf
+nan = np.nan
+newaxis = None
+dtype = np.dtype
+generic, number, integer = np.generic, np.number, np.integer
+signedinteger, unsignedinteger = np.signedinteger, np.unsignedinteger
+inexact, floating, complexfloating = np.inexact, np.floating, np.complexfloating
+
+
+def _dtype(x: Any) -> Any:
+    """Return the dtype that `x` names or has."""
+    own = getattr(x, "dtype", None)
+    return own if isinstance(own, np.dtype) else x
+
+
+def finfo(dtype: Any) -> Any:
+    """As :func:`numpy.finfo`, bfloat16 too."""
+    kind = canonical(_dtype(dtype))
+    return ml_dtypes.finfo(kind) if kind == bfloat16_dtype else np.finfo(kind)
+
+
+def iinfo(dtype: Any) -> Any:
+    """As :func:`numpy.iinfo`."""
+    return np.iinfo(canonical(_dtype(dtype)))
+
+
+def issubdtype(arg1: Any, arg2: Any) -> bool:
+    """As :func:`numpy.issubdtype`; bfloat16 is floating."""
+    first, second = _dtype(arg1), _dtype(arg2)
+    if isinstance(first, np.dtype) and first == bfloat16_dtype:
+        if isinstance(second, type) and second in (np.floating, np.inexact, np.number, np.generic):
+            return True
+        return isinstance(second, np.dtype) and second == bfloat16_dtype
+    return bool(np.issubdtype(first, second))
+
+
+def isdtype(dtype: Any, kind: Any) -> bool:
+    """As :func:`numpy.isdtype`."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    own = canonical(_dtype(dtype))
+    if own == bfloat16_dtype:
+        return any(k in ("real floating", "numeric") or _dtype(k) == own for k in kinds)
+    return bool(
+        np.isdtype(own, tuple(k if isinstance(k, str) else np.dtype(_dtype(k)) for k in kinds))
+    )
+
+
+def promote_types(type1: Any, type2: Any) -> np.dtype[Any]:
+    """As :func:`numpy.promote_types`."""
+    return promote([(canonical(_dtype(type1)), False), (canonical(_dtype(type2)), False)])[0]
+
+
+def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
+    """As :func:`numpy.result_type`."""
+    pairs = []
+    for x in arrays_and_dtypes:
+        if isinstance(x, (np.dtype, type, str)):
+            pairs.append((canonical(_dtype(x)), False))
+        else:
+            aval = get_aval(operand(x))
+            pairs.append((aval.dtype, aval.weak))
+    return promote(pairs)[0]
+
+
+def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
+    """As :func:`numpy.can_cast`."""
+    return bool(np.can_cast(_dtype(from_), _dtype(to), casting))
+
+
+def ndim(a: Any) -> int:
+    """As :func:`numpy.ndim`."""
+    return get_aval(operand(a)).ndim
+
+
+def shape(a: Any) -> tuple[int, ...]:
+    """As :func:`numpy.shape`."""
+    return get_aval(operand(a)).shape
+
+
+def size(a: Any, axis: int | None = None) -> int:
+    """As :func:`numpy.size`."""
+    aval = get_aval(operand(a))
+    return aval.size if axis is None else aval.shape[axis]

@@ -1,0 +1,552 @@
+"""Choosing, taking, sorting, searching, counting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracejit.core.array import from_numpy
+from tracejit.core.errors import BoundsError, DTypeError, ShapeError
+from tracejit.core.tracer import get_aval
+from tracejit.ir.dtypes import DTYPES, is_bool, is_inexact, is_integer
+from tracejit.numpy.indexing import from_start, read, read_index
+from tracejit.numpy.logic import choose_where, isnan, truth
+from tracejit.numpy.manipulation import moveaxis
+from tracejit.numpy.promotion import (
+    array_of,
+    arrays_of,
+    broadcast_shapes,
+    cast,
+    concrete_value,
+    known,
+    normal_axes,
+    normal_axis,
+    operand,
+    promote_operands,
+    stretch,
+)
+from tracejit.numpy.reductions import any as any_of
+from tracejit.numpy.reductions import sum as sum_of
+from tracejit.ops import indexing, sorting
+from tracejit.ops.arithmetic import add, floor, mul, quot, rem, sub
+from tracejit.ops.constant import iota
+from tracejit.ops.logical import (
+    and_,
+    eq,
+    ge,
+    gt,
+    le,
+    lt,
+    max_,
+    min_,
+    not_,
+    or_,
+    select,
+    shift_right_logical,
+)
+from tracejit.ops.shape import broadcast_in_dim, full, reshape
+from tracejit.ops.slicing import concatenate, flip, slice_
+
+I64 = DTYPES["i64"]
+F64 = DTYPES["f64"]
+
+
+def where(condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None) -> Any:
+    """As :func:`numpy.where`; with the condition alone as :func:`nonzero`."""
+    if x is None and y is None:
+        return nonzero(condition, size=size)
+    if x is None or y is None:
+        raise ShapeError("where: give both x and y, or neither")
+    return array_of(choose_where(condition, x, y))
+
+
+def select_(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
+    """As :func:`numpy.select`."""
+    if len(condlist) != len(choicelist) or not condlist:
+        raise ShapeError(
+            f"select: as many choices as conditions, at least one; "
+            f"got {len(choicelist)} and {len(condlist)}"
+        )
+    out, *choices = promote_operands([operand(v) for v in (default, *choicelist)])
+    for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
+        out = choose_where(condition, choice, out)
+    return out
+
+
+def piecewise(
+    x: Any, condlist: Sequence[Any], funclist: Sequence[Any], *args: Any, **kw: Any
+) -> Any:
+    """As :func:`numpy.piecewise`; every function is evaluated everywhere."""
+    x = array_of(x)
+    dtype = get_aval(x).dtype
+    values = [f(x, *args, **kw) if callable(f) else f for f in funclist]
+    values = [cast(operand(v), dtype) for v in values]
+    conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
+    default = values.pop() if len(values) == len(conditions) + 1 else dtype.type(0)
+    out = stretch(array_of(default), get_aval(x).shape)
+    for condition, value in zip(conditions, values, strict=True):
+        out = choose_where(condition, value, out)
+    return out
+
+
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
+    """As :func:`numpy.choose`; out of range the nearest choice is taken."""
+    del out, mode
+    xs = promote_operands([operand(c) for c in choices])
+    result = xs[-1]
+    for i in reversed(range(len(xs) - 1)):
+        index = operand(a)
+        result = choose_where(le(index, get_aval(index).dtype.type(i)), xs[i], result)
+    return result
+
+
+def extract(condition: Any, arr: Any) -> Any:
+    """As :func:`numpy.extract`; the condition must be known when tracing."""
+    flat = reshape(array_of(arr), (get_aval(operand(arr)).size,))
+    mask = array_of(truth(operand(condition)))
+    return read(flat, read_index(reshape(mask, (get_aval(mask).size,)), get_aval(flat).shape))
+
+
+def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
+    """As :func:`numpy.compress`; the condition must be known when tracing."""
+    del out
+    mask = known(operand(condition), "compress()", "How many are kept must be static.")
+    return take(a, np.nonzero(np.asarray(mask))[0], axis)
+
+
+# --------------------------------------------------------------------------------- taking
+
+
+def take(
+    a: Any,
+    indices: Any,
+    axis: int | None = None,
+    out: None = None,
+    mode: str | None = None,
+    fill_value: Any = None,
+) -> Any:
+    """As :func:`numpy.take`.
+
+    `mode` is "clip" (traced indices by default), "wrap" or "fill"; indices known to be out of
+    range raise if there is none.
+    """
+    del out
+    x = array_of(a)
+    if axis is None:
+        x, axis = reshape(x, (get_aval(x).size,)), 0
+    axis = normal_axis("take", axis, get_aval(x).ndim)
+    length = get_aval(x).shape[axis]
+    index = operand(indices)
+    if not is_integer(get_aval(index).dtype):
+        if not get_aval(index).size:
+            index = np.zeros(get_aval(index).shape, np.int64)
+        else:
+            raise DTypeError(f"take: the indices must be integers; got {get_aval(index).dtype}")
+    if mode == "wrap":
+        n, zero = np.int64(length), np.int64(0)
+        index = rem(cast(index, I64), n)
+        index = select(lt(index, zero), add(index, n), index)
+    elif mode == "fill":
+        index = from_start(index, length)
+    elif mode == "clip":
+        index = cast(index, I64)
+    elif mode in (None, "raise"):
+        key = (slice(None),) * axis + (indices if np.ndim(indices) else index,)
+        return read(x, read_index(key, get_aval(x).shape))
+    else:
+        raise ShapeError(f"take: mode must be clip, wrap, fill or raise; got {mode!r}")
+    if not length and get_aval(index).size:
+        raise BoundsError(f"take: axis {axis} of length 0 has nothing to take")
+    how = "fill" if mode == "fill" else "clip"
+    fill = None if fill_value is None else np.asarray(fill_value).item()
+    return indexing.take_axis(x, array_of(index), axis, how, fill)
+
+
+def take_along_axis(
+    arr: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None
+) -> Any:
+    """As :func:`numpy.take_along_axis`."""
+    x, index = array_of(arr), array_of(indices)
+    if axis is None:
+        x, axis = reshape(x, (get_aval(x).size,)), 0
+    rank = get_aval(x).ndim
+    if get_aval(index).ndim != rank or not is_integer(get_aval(index).dtype):
+        raise ShapeError(f"take_along_axis: integer indices of rank {rank}; got {get_aval(index)}")
+    axis = normal_axis("take_along_axis", axis, rank)
+    own, other = get_aval(x).shape, get_aval(index).shape
+    value = concrete_value(index)
+    length = own[axis]
+    if mode is None and value is not None and np.size(value):
+        low, high = int(np.min(value)), int(np.max(value))
+        if low < -length or high >= length:
+            raise BoundsError(
+                f"take_along_axis: index {low if low < -length else high} is out of range for "
+                f"axis {axis} of length {length}"
+            )
+    index = from_start(index, length)
+    shape = broadcast_shapes(
+        "take_along_axis",
+        tuple(1 if i == axis else d for i, d in enumerate(own)),
+        tuple(1 if i == axis else d for i, d in enumerate(other)),
+    )
+    x = stretch(x, tuple(own[axis] if i == axis else d for i, d in enumerate(shape)))
+    index = stretch(index, tuple(other[axis] if i == axis else d for i, d in enumerate(shape)))
+    fill = None if fill_value is None else np.asarray(fill_value).item()
+    return indexing.take_along_axis(x, index, axis, "fill" if mode == "fill" else "clip", fill)
+
+
+# --------------------------------------------------------------------------------- sorting
+
+
+def _on_axis(name: str, a: Any, axis: int | None) -> tuple[Any, int]:
+    x = array_of(a)
+    if axis is None:
+        return reshape(x, (get_aval(x).size,)), 0
+    return x, normal_axis(name, axis, get_aval(x).ndim)
+
+
+def sort(
+    a: Any,
+    axis: int | None = -1,
+    kind: Any = None,
+    order: None = None,
+    *,
+    stable: bool = True,
+    descending: bool = False,
+) -> Any:
+    """As :func:`numpy.sort`."""
+    del kind, order
+    x, axis = _on_axis("sort", a, axis)
+    out = sorting.sort(x, axis, 1, bool(stable))
+    return flip(out, (axis,)) if descending else out
+
+
+def argsort(
+    a: Any,
+    axis: int | None = -1,
+    kind: Any = None,
+    order: None = None,
+    *,
+    stable: bool = True,
+    descending: bool = False,
+) -> Any:
+    """As :func:`numpy.argsort`, stable."""
+    del kind, order
+    x, axis = _on_axis("argsort", a, axis)
+    if not descending:
+        return sorting.argsort(x, axis, bool(stable))
+    length = get_aval(x).shape[axis]
+    places = sorting.argsort(flip(x, (axis,)), axis, bool(stable))
+    return sub(np.int64(length - 1), flip(places, (axis,)))
+
+
+def lexsort(keys: Any, axis: int = -1) -> Any:
+    """As :func:`numpy.lexsort`."""
+    xs = arrays_of(list(keys))
+    axis = normal_axis("lexsort", axis, get_aval(xs[0]).ndim)
+    place = iota(get_aval(xs[0]).shape, axis, I64)
+    return sorting.sort([*reversed(xs), place], axis, len(xs))[-1]
+
+
+def partition(a: Any, kth: Any, axis: int | None = -1) -> Any:
+    """As :func:`numpy.partition`, by sorting all."""
+    del kth
+    return sort(a, axis)
+
+
+def argpartition(a: Any, kth: Any, axis: int | None = -1) -> Any:
+    """As :func:`numpy.argpartition`, by sorting all."""
+    del kth
+    return argsort(a, axis)
+
+
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+    """As :func:`numpy.searchsorted`, by bisection."""
+    if side not in ("left", "right"):
+        raise ShapeError(f"searchsorted: side must be 'left' or 'right'; got {side!r}")
+    x, y = arrays_of(promote_operands([operand(a), operand(v)]))
+    if get_aval(x).ndim != 1:
+        raise ShapeError(f"searchsorted: a must have rank 1; got shape {get_aval(x).shape}")
+    if sorter is not None:
+        x = take(x, sorter)
+    length, shape = get_aval(x).shape[0], get_aval(y).shape
+    low = full(shape, 0, I64)
+    if not length:
+        return low
+    before = lt if side == "left" else le
+    inexact = is_inexact(get_aval(x).dtype)
+    high = full(shape, length, I64)
+    one = np.int64(1)
+    for _ in range(length.bit_length()):
+        middle = sub(high, _half(sub(high, low)))
+        # middle is in low+1 .. high where low < high; the element before it decides
+        element = indexing.take_axis(x, max_(sub(middle, one), np.int64(0)), 0)
+        goes = before(element, y)
+        if inexact:  # NaN comes last
+            nan_y, nan_e = isnan(y), isnan(element)
+            tail = not_(nan_e) if side == "left" else np.bool_(True)
+            goes = select(nan_y, tail, and_(goes, not_(nan_e)))
+        goes = and_(goes, lt(low, high))
+        low, high = (
+            select(goes, middle, low),
+            select(or_(goes, ge(low, high)), high, sub(middle, one)),
+        )
+    return low
+
+
+def _half(x: Any) -> Any:
+    """Return half of a non-negative int64 array, rounded down."""
+    return shift_right_logical(x, np.int64(1))
+
+
+def digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    """As :func:`numpy.digitize`, for bins that increase, or are known to decrease."""
+    edges = concrete_value(operand(bins))
+    side = "left" if right else "right"
+    if edges is not None and np.size(edges) > 1 and np.asarray(edges)[0] > np.asarray(edges)[-1]:
+        edges = np.asarray(edges)
+        other = "right" if right else "left"
+        return sub(np.int64(len(edges)), searchsorted(edges[::-1].copy(), x, other))
+    return searchsorted(bins, x, side)
+
+
+# ------------------------------------------------------------------------------- quantiles
+
+
+_METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
+
+
+def quantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Any:
+    """As :func:`numpy.quantile`: linear, lower, higher, nearest, midpoint."""
+    del out, overwrite_input
+    if method not in _METHODS:
+        raise ShapeError(f"quantile: method must be one of {', '.join(_METHODS)}; got {method!r}")
+    x = array_of(a)
+    if is_bool(get_aval(x).dtype):
+        raise DTypeError("quantile: bool has no quantiles; convert it first")
+    rank = get_aval(x).ndim
+    axes = normal_axes("quantile", axis, rank)
+    dtype = get_aval(x).dtype if is_inexact(get_aval(x).dtype) else F64
+    own = get_aval(x).shape
+    kept = [d for i, d in enumerate(own) if i not in axes]
+    x = cast(moveaxis(x, axes, range(rank - len(axes), rank)), dtype)
+    n = math.prod(d for i, d in enumerate(own) if i in axes)
+    x = reshape(x, (*kept, n))
+    if not n:
+        raise ShapeError("quantile: an empty array has none")
+    last = len(kept)
+    x = sorting.sort(x, last)
+    place = operand(q)
+    shape = get_aval(place).shape
+    place = mul(cast(place, F64), np.float64(n - 1))
+    below = floor(place)
+    weight = sub(place, below)
+    low = cast(below, I64)
+    high = min_(add(low, np.int64(1)), np.int64(n - 1))
+    if method == "nearest":
+        half = eq(weight, np.float64(0.5))
+        odd = eq(rem(low, np.int64(2)), np.int64(1))
+        up = or_(gt(weight, np.float64(0.5)), and_(half, odd))
+        low = select(up, high, low)
+    elif method == "higher":
+        low = select(gt(weight, np.float64(0)), high, low)
+    first = indexing.take_axis(x, array_of(low), last)
+    if method in ("linear", "midpoint"):
+        second = indexing.take_axis(x, array_of(high), last)
+        part = array_of(cast(weight, dtype))
+        if method == "midpoint":
+            part = select(gt(part, dtype.type(0)), dtype.type(0.5), part)
+        part = broadcast_in_dim(
+            array_of(part), get_aval(first).shape, range(last, last + len(shape))
+        )
+        first = _between(first, second, part)
+    if is_inexact(dtype):  # NaN sorts last, and spoils every quantile of its slice
+        end = slice_(x, [0] * last + [n - 1], [*kept, n])
+        spoiled = broadcast_in_dim(reshape(isnan(end), kept), get_aval(first).shape, range(last))
+        first = select(spoiled, dtype.type(np.nan), first)
+    result = moveaxis(first, range(last, last + len(shape)), range(len(shape))) if shape else first
+    if keepdims:
+        ones = [1 if i in axes else d for i, d in enumerate(own)]
+        result = reshape(result, (*shape, *ones))
+    return result
+
+
+def _between(x: Any, y: Any, t: Any) -> Any:
+    """Interpolate from the nearer end, as NumPy does."""
+    distance = sub(y, x)
+    one = get_aval(t).dtype.type(1)
+    forward = add(x, mul(distance, t))
+    backward = sub(y, mul(distance, sub(one, t)))
+    return select(ge(t, get_aval(t).dtype.type(0.5)), backward, forward)
+
+
+def percentile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Any:
+    """As :func:`numpy.percentile`."""
+    part = mul(cast(operand(q), F64), np.float64(0.01))
+    if concrete_value(operand(q)) is not None:
+        part = np.asarray(concrete_value(operand(q)), np.float64) / 100
+    return quantile(a, part, axis, out, overwrite_input, method, keepdims)
+
+
+def median(
+    a: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    keepdims: bool = False,
+) -> Any:
+    """As :func:`numpy.median`."""
+    return quantile(a, np.float64(0.5), axis, out, overwrite_input, "midpoint", keepdims)
+
+
+# -------------------------------------------------------------------------------- counting
+
+
+def nonzero(a: Any, *, size: int | None = None, fill_value: int = 0) -> tuple[Any, ...]:
+    """As :func:`numpy.nonzero`.
+
+    While tracing the number of results must be given as `size`: more are cut off, fewer filled
+    up with `fill_value`.
+    """
+    x = array_of(a)
+    aval = get_aval(x)
+    if size is None:
+        value = known(x, "nonzero() or where(condition)", "Give size=: nonzero(x, size=n).")
+        return tuple(from_numpy(p) for p in np.nonzero(value))
+    mask = reshape(array_of(truth(x)), (aval.size,))
+    order = sorting.argsort(not_(mask), 0)
+    count = sum_of(mask)
+    index = slice_(order, (0,), (min(size, aval.size),))
+    if size > aval.size:
+        index = (
+            indexing.take_axis(order, np.minimum(np.arange(size), max(aval.size - 1, 0)), 0)
+            if aval.size
+            else full((size,), 0, I64)
+        )
+    valid = lt(iota((size,), 0, I64), count)
+    outs = []
+    stride = 1
+    for length in reversed(aval.shape):
+        part = rem(_quotient(index, stride), np.int64(max(length, 1)))
+        outs.append(select(valid, part, np.int64(fill_value)))
+        stride *= length
+    return tuple(reversed(outs))
+
+
+def _quotient(x: Any, n: int) -> Any:
+    return x if n in (0, 1) else quot(x, np.int64(n))
+
+
+def flatnonzero(a: Any, *, size: int | None = None) -> Any:
+    """As :func:`numpy.flatnonzero`."""
+    x = array_of(a)
+    return nonzero(reshape(x, (get_aval(x).size,)), size=size)[0]
+
+
+def argwhere(a: Any, *, size: int | None = None) -> Any:
+    """As :func:`numpy.argwhere`."""
+    places = nonzero(a, size=size)
+    if not places:
+        return from_numpy(np.argwhere(np.asarray(known(operand(a), "argwhere()", ""))))
+    columns = [broadcast_in_dim(p, (get_aval(p).size, 1), (0,)) for p in places]
+    return concatenate(columns, 1)
+
+
+def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | None = None) -> Any:
+    """As :func:`numpy.bincount`; while tracing the number of bins must be given as `length`."""
+    index = array_of(x)
+    if length is None:
+        value = known(index, "bincount()", "Give length=: bincount(x, length=n).")
+        length = max(int(np.max(value)) + 1 if np.size(value) else 0, minlength)
+    counted = (
+        full(get_aval(index).shape, 1, I64) if weights is None else cast(operand(weights), F64)
+    )
+    zeros = full((length,), 0, get_aval(counted).dtype)
+    lanes = (*get_aval(index).shape, 1)
+    return indexing.scatter_add(zeros, reshape(cast(index, I64), lanes), counted, (0,), (0,))
+
+
+def _on_host(name: str, x: Any) -> np.ndarray[Any, Any]:
+    value = known(operand(x), f"{name}()", "The size of its result depends on values.")
+    return np.asarray(value)
+
+
+def unique(
+    ar: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+) -> Any:
+    """As :func:`numpy.unique`, of values that are known."""
+    out = np.unique(_on_host("unique", ar), return_index, return_inverse, return_counts, axis)
+    return tuple(map(from_numpy, out)) if isinstance(out, tuple) else from_numpy(out)
+
+
+def isin(element: Any, test_elements: Any, invert: bool = False) -> Any:
+    """As :func:`numpy.isin`, by comparing all pairs."""
+    x, y = arrays_of(promote_operands([operand(element), operand(test_elements)]))
+    shape, size = get_aval(x).shape, get_aval(y).size
+    lanes = (*shape, size)
+    same = eq(
+        broadcast_in_dim(x, lanes, range(len(shape))),
+        broadcast_in_dim(reshape(y, (size,)), lanes, (len(shape),)),
+    )
+    found = any_of(same, -1)
+    return not_(found) if invert else found
+
+
+def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
+    """As :func:`numpy.histogram_bin_edges`, of values that are known."""
+    return from_numpy(
+        np.histogram_bin_edges(_on_host("histogram_bin_edges", a), bins, range, weights)
+    )
+
+
+def histogram(
+    a: Any, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None
+) -> tuple[Any, Any]:
+    """As :func:`numpy.histogram`, of values that are known."""
+    given = None if weights is None else _on_host("histogram", weights)
+    if not isinstance(bins, (int, str)):
+        bins = _on_host("histogram", bins)
+    counts, edges = np.histogram(_on_host("histogram", a), bins, range, density, given)
+    return from_numpy(counts), from_numpy(edges)
+
+
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """As :func:`numpy.unravel_index`."""
+    lengths = (shape,) if isinstance(shape, int) else tuple(shape)
+    index = array_of(indices)
+    outs, stride = [], 1
+    for length in reversed(lengths):
+        outs.append(rem(_quotient(cast(index, I64), stride), np.int64(max(length, 1))))
+        stride *= length
+    return tuple(reversed(outs))
+
+
+def ravel_multi_index(multi_index: Any, dims: Any) -> Any:
+    """As :func:`numpy.ravel_multi_index`, unchecked."""
+    out: Any = np.int64(0)
+    for index, length in zip(multi_index, dims, strict=True):
+        out = add(mul(out, np.int64(length)), cast(operand(index), I64))
+    return array_of(out)
