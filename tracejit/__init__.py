@@ -1,3 +1,76 @@
-"""tracejit: NumPy functions traced, transformed and compiled."""
+"""tracejit: NumPy functions traced, transformed and compiled.
+
+Pure functions written against :mod:`tracejit.numpy` are traced into a Program, transformed by
+:func:`grad`, :func:`vmap` and :func:`jit` in any order, fused, and run as native code.
+"""
+
+from tracejit import lax, numpy, random, tree, tree_util
+from tracejit.control.checkpoint import checkpoint
+from tracejit.core.array import Array
+from tracejit.core.tracer import Tracer
+from tracejit.runtime.backends import known_backends
+from tracejit.runtime.devices import (
+    block_until_ready,
+    counters,
+    device_put,
+    devices,
+    set_num_threads,
+)
+from tracejit.runtime.jit import jit
+from tracejit.transforms.api import (
+    ShapeDtypeStruct,
+    eval_shape,
+    grad,
+    hessian,
+    jacfwd,
+    jacobian,
+    jacrev,
+    jvp,
+    linear_transpose,
+    linearize,
+    make_jaxpr,
+    make_program,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+
+remat = checkpoint
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Array",
+    "ShapeDtypeStruct",
+    "Tracer",
+    "block_until_ready",
+    "checkpoint",
+    "counters",
+    "device_put",
+    "devices",
+    "eval_shape",
+    "grad",
+    "hessian",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jit",
+    "jvp",
+    "known_backends",
+    "lax",
+    "linear_transpose",
+    "linearize",
+    "make_jaxpr",
+    "make_program",
+    "numpy",
+    "random",
+    "remat",
+    "set_num_threads",
+    "stop_gradient",
+    "tree",
+    "tree_util",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

@@ -37,7 +37,7 @@ INTERRUPTED = 1
 FAILED = 2
 
 HALT, LAUNCH, COPY, ASSIGN, POINT, START, TEST, NEXT, UNLESS, JUMP, SWITCH, CALL = range(12)
-MAX_BUFFERS = 64
+MAX_BUFFERS = 1024
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ define void @chunk(ptr %job, i64 %i, i64 %n) {
 ; context = { interrupt flag, callback, pool state, callback's data }
 define i64 @run(ptr %code, ptr %frame, ptr %context) {
 entry:
-  %buffers = alloca [64 x ptr]
+  %buffers = alloca [1024 x ptr]
   %job = alloca [5 x i64]
   %pcallback = getelementptr i64, ptr %context, i64 1
   %ppool = getelementptr i64, ptr %context, i64 2
