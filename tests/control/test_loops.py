@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tracejit.control.loops import fori_loop, map_
-from tracejit.core.errors import DTypeError, MissingRuleError, ShapeError
+from tracejit.core.errors import DTypeError, MissingRuleError, ShapeError, StructureError
 from tracejit.ops.arithmetic import add, mul
 from tracejit.ops.convert import convert_element_type
 from tracejit.ops.shape import reduce_sum
@@ -98,7 +98,17 @@ def test_map(size: int | None) -> None:
         (
             lambda: fori_loop(0, 2, lambda i, c: {"k": W}, {"k": 0}),
             ShapeError,
-            r"\['k'\] goes in with shape \(\) and comes out with \(2,\)",
+            r"fori_loop: .*the value\['k'\] goes in with shape \(\) and comes out with \(2,\)",
+        ),
+        (
+            lambda: fori_loop(0, 2, lambda i, c: [sin(W)], [W.astype("float32")]),
+            DTypeError,
+            r"fori_loop: .*the value\[0\] goes in as f32\[2\] and comes out as f64\[2\]",
+        ),
+        (
+            lambda: fori_loop(0, 2, lambda i, c: (c, c), (W, (W,))),
+            StructureError,
+            r"fori_loop: the result of lambda .* at \[0\] there is",
         ),
         (lambda: map_(sin, W, batch_size=0), ShapeError, "batch_size must be positive"),
     ],

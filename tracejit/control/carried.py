@@ -18,7 +18,7 @@ from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import promote
 from tracejit.ops.convert import convert_element_type
 
-__all__ = ["avals_of", "check_structure", "settle"]
+__all__ = ["avals_of", "check_structure", "check_types", "settle"]
 
 
 def avals_of(what: str, tree: Any) -> tuple[list[Any], list[ShapedArray], PyTreeDef, list[str]]:
@@ -54,6 +54,24 @@ def check_structure(what: str, got: PyTreeDef, wanted: PyTreeDef) -> None:
         f"{what} must have the structure of the initial value; at {keystr(path) or 'the root'} "
         f"there is {found} where {needed} is needed"
     )
+
+
+def check_types(
+    what: str, names: Sequence[str], before: Sequence[ShapedArray], after: Sequence[ShapedArray]
+) -> None:
+    """Raise ShapeError or DTypeError unless a trip keeps shapes and dtypes; names the leaf."""
+    for name, a, b in zip(names, before, after, strict=True):
+        if a.shape != b.shape:
+            raise ShapeError(
+                f"{what} must keep its shape: {name} goes in with shape {a.shape} and comes out "
+                f"with {b.shape} ({a} to {b})"
+            )
+        if a.dtype is not b.dtype:
+            raise DTypeError(
+                f"{what} must keep its dtype: {name} goes in as {a} and comes out as {b}. "
+                f"Convert one of them: the initial value to {b.dtype}, or the result with "
+                f".astype({str(a.dtype)!r})"
+            )
 
 
 def settle(
@@ -96,18 +114,7 @@ def settle(
         if after == now:
             break
         now = after
-    for name, a, b in zip(names, now, found, strict=True):
-        if a.shape != b.shape:
-            raise ShapeError(
-                f"{what} must keep its shape: {name} goes in with shape {a.shape} and comes out "
-                f"with {b.shape} ({a} to {b})"
-            )
-        if a.dtype is not b.dtype:
-            raise DTypeError(
-                f"{what} must keep its dtype: {name} goes in as {a} and comes out as {b}. "
-                f"Convert one of them: the initial value to {b.dtype}, or the result with "
-                f".astype({str(a.dtype)!r})"
-            )
+    check_types(what, names, now, found)
     converted = [
         x if aval is was else convert_element_type(x, aval.dtype, aval.weak)
         for x, aval, was in zip(leaves, now, avals, strict=True)

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.control.carried import avals_of, check_structure, check_types
 from tracejit.control.scan import scan
 from tracejit.control.while_loop import while_loop
 from tracejit.core.array import Array
 from tracejit.core.errors import DTypeError, ShapeError
-from tracejit.core.pytree import tree_map
+from tracejit.core.pytree import tree_leaves, tree_map, tree_structure
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import is_integer, promote
 from tracejit.ops.arithmetic import add
@@ -19,6 +20,7 @@ from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import lt
 from tracejit.ops.shape import reshape
 from tracejit.ops.slicing import concatenate, slice_
+from tracejit.transforms.stage import check_outputs, function_name
 from tracejit.transforms.vectorize import vmap
 
 __all__ = ["fori_loop", "map_"]
@@ -80,14 +82,32 @@ def fori_loop(
     dtype, weak = promote([(a.dtype, a.weak) for a in avals])
     first = convert_element_type(lower, dtype, weak)
 
+    what = f"fori_loop: the result of {function_name(body_fun)}"
+    _, _, treedef, names = avals_of("the value", init_val)
+
     def step(carry: Any) -> Any:
         i, value = carry
-        return add(i, 1 if weak else dtype.type(1)), body_fun(i, value)
+        result = body_fun(i, value)
+        check_structure(what, tree_structure(result), treedef)
+        leaves = tree_leaves(result)
+        check_outputs(body_fun, result, leaves)
+        before = [get_aval(x) for x in tree_leaves(value)]
+        after = [get_aval(x) for x in leaves]
+        # A weak value may yet be promoted.
+        fits = [a.weak and a.shape == b.shape for a, b in zip(before, after, strict=True)]
+        after = [a if fit else b for fit, a, b in zip(fits, before, after, strict=True)]
+        check_types(what, names, before, after)
+        return add(i, 1 if weak else dtype.type(1)), result
 
-    step.__name__ = getattr(body_fun, "__name__", "body_fun")
+    step.__name__ = function_name(body_fun)
     if _known(lower) and _known(upper):
         count = max(0, int(upper) - int(lower))
-        (_, value), _ = scan(lambda c, _: (step(c), None), (first, init_val), length=count)
+
+        def trip(carry: Any, _: None) -> tuple[Any, None]:
+            return step(carry), None
+
+        trip.__name__ = step.__name__
+        (_, value), _ = scan(trip, (first, init_val), length=count)
         return value
     last = convert_element_type(upper, dtype, weak)
     return while_loop(lambda carry: lt(carry[0], last), step, (first, init_val))[1]
