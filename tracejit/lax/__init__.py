@@ -4,6 +4,7 @@ Where :mod:`tracejit.numpy` promotes and broadcasts, these functions demand equa
 A Python scalar takes the dtype of what it meets, and scalars stretch.
 """
 
+from tracejit.control.associative import associative_scan
 from tracejit.control.branch import cond, switch
 from tracejit.control.loops import fori_loop
 from tracejit.control.loops import map_ as map
@@ -53,6 +54,7 @@ from tracejit.lax.indexing import (
     scatter_sub,
 )
 from tracejit.lax.reductions import (
+    Precision,
     argmax,
     argmin,
     batch_matmul,
@@ -140,6 +142,7 @@ from tracejit.transforms.stop_gradient import stop_gradient
 __all__ = [
     "GatherDimensionNumbers",
     "GatherScatterMode",
+    "Precision",
     "RoundingMethod",
     "ScatterDimensionNumbers",
     "abs",
@@ -150,6 +153,7 @@ __all__ = [
     "argmin",
     "asin",
     "asinh",
+    "associative_scan",
     "atan",
     "atan2",
     "atanh",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from tracejit.lax.structural import canonical_axes, canonical_axis
 from tracejit.ops import contraction, cumulative, reduction, shape, sorting
 
 __all__ = [
+    "Precision",
     "argmax",
     "argmin",
     "batch_matmul",
@@ -32,6 +34,14 @@ __all__ = [
     "sort_key_val",
     "top_k",
 ]
+
+
+class Precision(enum.Enum):
+    """Accepted by contractions for compatibility: products have the precision of their dtype."""
+
+    DEFAULT = 0
+    HIGH = 1
+    HIGHEST = 2
 
 
 def _over_axes(name: str, fun: Callable[[Any, Sequence[int]], Any]) -> Callable[[Any, Any], Any]:
