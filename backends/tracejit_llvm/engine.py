@@ -20,6 +20,11 @@ from tracejit_llvm.emit import emit_kernel
 __all__ = ["Engine"]
 
 
+LONG_TEXT = 100_000
+"""Characters of a module from which registers are allocated the quick way: the careful one takes
+time that grows faster than the text, and such kernels are bound by their loads."""
+
+
 class Engine:
     """Compiles modules for this machine and keeps their code.
 
@@ -34,20 +39,20 @@ class Engine:
         llvm.initialize_native_asmprinter()
         llvm.initialize_native_asmparser()
         self.triple = llvm.get_process_triple()
-        self.machine = self._machine()
-        self.layout = str(self.machine.target_data)
-        self.jit = llvm.create_lljit_compiler(self._machine())
+        self.machines = [self._machine(level) for level in (0, 1)]
+        self.layout = str(self.machines[0].target_data)
+        self.jit = llvm.create_lljit_compiler(self._machine(1))
         self.lock = threading.RLock()
         self.addresses: dict[str, int] = {}
         self.counters = {"compiled": 0, "memory": 0}
         self._names = itertools.count()
         self._keep: list[Any] = []
 
-    def _machine(self) -> Any:
+    def _machine(self, level: int) -> Any:
         return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
             cpu=llvm.get_host_cpu_name(),
             features=llvm.get_host_cpu_features().flatten(),
-            opt=1,
+            opt=level,
             reloc="pic",
             codemodel="default",
             jit=True,
@@ -62,7 +67,7 @@ class Engine:
         with self.lock:
             module = llvm.parse_assembly(self.whole(text))
             module.verify()
-            image = self.machine.emit_object(module)
+            image = self.machines[len(text) < LONG_TEXT].emit_object(module)
             builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
             for name, address in symbols.items():
                 builder.import_symbol(name, address)
@@ -91,4 +96,5 @@ class Engine:
     def assembly(self, text: str) -> str:
         """Return the assembly of module text."""
         with self.lock:
-            return str(self.machine.emit_assembly(llvm.parse_assembly(self.whole(text))))
+            module = llvm.parse_assembly(self.whole(text))
+            return str(self.machines[len(text) < LONG_TEXT].emit_assembly(module))

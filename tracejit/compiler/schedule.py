@@ -120,13 +120,23 @@ def _joined(body: Sequence[Statement]) -> tuple[Statement, ...]:
     return tuple(out)
 
 
+THIN = 4
+
+
+def _thin(loop: Loop) -> bool:
+    """Whether a loop runs over a narrow border of its axis: vectors there cost code, not time."""
+    assert isinstance(loop.lo, int)
+    assert isinstance(loop.hi, int)
+    return loop.hi - loop.lo < min(THIN, loop.var.extent)
+
+
 def _nest(loops: Sequence[Loop], inner: tuple[Statement, ...]) -> Statement:
     if not loops:
         loops = [Loop(IndexVar("i0", 1), 0, 1)]
     out: tuple[Statement, ...] = inner
     for depth in range(len(loops) - 1, -1, -1):
         last = depth == len(loops) - 1
-        loop = loops[depth]._replace(vector=last)
+        loop = loops[depth]._replace(vector=last and not _thin(loops[depth]))
         out = (For(loop, out, parallel=depth == 0),)
     return out[0]
 
