@@ -180,8 +180,8 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     step = 1 if step is None else step
     if not step:
         raise ShapeError("arange: step must not be 0")
-    kind, _ = common_dtype([start, stop, step])
-    dtype = dtype_or(dtype, I64 if is_bool(kind) else kind)
+    kind, _ = common_dtype([start, stop, step, np.int64(0)])  # NumPy counts in int64 at least
+    dtype = dtype_or(dtype, kind)
     span = (stop - start) / step
     length = max(0, math.ceil(span.real if isinstance(span, complex) else span))
     if is_complex(dtype) or is_bool(dtype):

@@ -138,6 +138,7 @@ def read_index(index: Any, shape: Shape, check: bool = True) -> Plan:
         If an item is none that indexes.
     """
     items = [_as_index(i) for i in (index if isinstance(index, tuple) else (index,))]
+    written = items
     items = _expanded(items, shape)
     lengths: list[int] = []
     plan: list[Any] = []
@@ -164,9 +165,7 @@ def read_index(index: Any, shape: Shape, check: bool = True) -> Plan:
             axis += 1
     out = Plan(tuple(lengths), plan)
     if advanced:
-        _join(out, items)
-    else:
-        out.place = 0
+        _join(out, written)
     return out
 
 
@@ -267,13 +266,13 @@ def from_start(index: Any, length: int) -> Any:
     return select(lt(index, np.int64(0)), add(index, np.int64(length)), index)
 
 
-def _join(plan: Plan, items: list[Any]) -> None:
+def _join(plan: Plan, written: list[Any]) -> None:
     """Find what the arrays broadcast to, and where their axes go in the result.
 
     Ints count as arrays where there are arrays.  Next to one another they stand where the first
-    of them stood; otherwise in front, as in NumPy.
+    of them stood; otherwise in front, as in NumPy.  An ellipsis keeps them apart even where it
+    stands for no axis, so this is decided by the index as it was written.
     """
-    del items
     plan.axes = [a for a, item in enumerate(plan.items) if not isinstance(item, Window)]
     shapes = [get_aval(item.value).shape for item in plan.items if isinstance(item, Many)]
     try:
@@ -282,9 +281,13 @@ def _join(plan: Plan, items: list[Any]) -> None:
         raise BoundsError(
             f"the arrays that index must broadcast to one shape; got {shapes}"
         ) from None
-    first, last = plan.axes[0], plan.axes[-1]
-    together = last - first + 1 == len(plan.axes)
-    plan.place = first if together else 0
+    arrays = [
+        i
+        for i, item in enumerate(written)
+        if not (item is None or item is Ellipsis or isinstance(item, slice))
+    ]
+    together = arrays[-1] - arrays[0] + 1 == len(arrays)
+    plan.place = plan.axes[0] if together else 0
 
 
 # --------------------------------------------------------------------------------- taking

@@ -286,7 +286,8 @@ def dtype_or(dtype: Any, otherwise: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that an argument ``dtype=`` asks for, or `otherwise` for ``None``."""
     if dtype is None:
         return otherwise
-    dtype = getattr(dtype, "dtype", dtype)
+    own = getattr(dtype, "dtype", None)  # a ScalarType, or something with elements
+    dtype = own if isinstance(own, np.dtype) else dtype
     try:
         return canonical(dtype)
     except TypeError as error:
@@ -345,7 +346,7 @@ def normal_axes(name: str, axis: Any, rank: int) -> tuple[int, ...]:
     """Return ``axis=`` (None for all, an int, or a sequence) as distinct axes in order given."""
     if axis is None:
         return tuple(range(rank))
-    if not isinstance(axis, (tuple, list)):
+    if not isinstance(axis, (tuple, list, range)):
         return (normal_axis(name, axis, rank),)
     axes = tuple(normal_axis(name, a, rank) for a in axis)
     if len(set(axes)) != len(axes):

@@ -1,343 +1,355 @@
-"""Distributions, as functions of random bits; differentiable in their parameters."""
+"""Random numbers of several distributions, each a function of random bits.
+
+The defaults are float64 and int64.  With ``dtype=float32`` and ``int32`` they are JAX's numbers:
+the same bits for what needs no transcendental function, the last bits apart for what does.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.tracer import get_aval
-from tracejit.ir.dtypes import canonical, is_float, is_integer
-from tracejit.numpy.manipulation import broadcast_to
-from tracejit.numpy.reductions import argmax
-from tracejit.numpy.ufuncs import add, divide, log, log1p, maximum, multiply, negative, subtract
-from tracejit.ops.arithmetic import rem
-from tracejit.ops.constant import iota
-from tracejit.ops.convert import bitcast_convert_type, convert_element_type
-from tracejit.ops.indexing import take_axis
-from tracejit.ops.logical import lt, or_, shift_right_logical
-from tracejit.ops.shape import broadcast_in_dim, reshape
-from tracejit.ops.sorting import sort
+from tracejit.ir.dtypes import DTYPES, is_complex, is_float, is_integer
+from tracejit.numpy.creation import arange
+from tracejit.numpy.indexing import getitem
+from tracejit.numpy.logic import logical_and
+from tracejit.numpy.manipulation import ravel
+from tracejit.numpy.numeric import clip
+from tracejit.numpy.promotion import (
+    array_of,
+    broadcast_shapes,
+    cast,
+    dtype_or,
+    known,
+    normal_axis,
+    operand,
+    static_shape,
+    stretch,
+)
+from tracejit.numpy.searching import searchsorted, take
+from tracejit.numpy.ufuncs import add as add_promoted
+from tracejit.ops.arithmetic import add, div, mul, neg, nextafter, rem, sub
+from tracejit.ops.complex_numbers import abs_, complex_, sign
+from tracejit.ops.convert import bitcast_convert_type
+from tracejit.ops.cumulative import cumsum
+from tracejit.ops.logical import gt, le, lt, max_, or_, select, shift_right_logical
+from tracejit.ops.reduction import argmax
+from tracejit.ops.sorting import sort, top_k
 from tracejit.ops.special import erf, erf_inv
-from tracejit.random.keys import bits, shape_of, split
+from tracejit.ops.transcendental import log, log1p, tan
+from tracejit.random.keys import bits, split
 
-__all__ = [
-    "bernoulli",
-    "categorical",
-    "choice",
-    "exponential",
-    "gumbel",
-    "laplace",
-    "logistic",
-    "normal",
-    "permutation",
-    "randint",
-    "truncated_normal",
-    "uniform",
-]
-
-Shape = int | Sequence[int]
-_MANTISSA = {"float16": 10, "bfloat16": 7, "float32": 23, "float64": 52}
+F32, F64 = DTYPES["f32"], DTYPES["f64"]
+I32, I64 = DTYPES["i32"], DTYPES["i64"]
 
 
-def _float(name: str, dtype: Any) -> np.dtype[Any]:
-    dtype = canonical(dtype)
-    if not is_float(dtype):
-        raise DTypeError(f"{name}: the dtype must be a real floating type; got {dtype}")
-    return dtype
+def _float_dtype(name: str, dtype: Any) -> np.dtype[Any]:
+    kind = dtype_or(dtype, F64)
+    if not is_float(kind):
+        raise DTypeError(f"{name}: dtype must be floating; got {kind}")
+    return kind
 
 
-def _unit(k: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """Return floats in [0, 1): random mantissas between 1 and 2, less 1."""
-    width, mantissa = dtype.itemsize * 8, _MANTISSA[dtype.name]
-    word = np.dtype(f"uint{max(width, 16)}")
-    raw = bits(k, shape, word)
-    one = np.ones((), dtype).view(word)[()]
-    raw = or_(shift_right_logical(raw, word.type(width - mantissa)), one)
-    return subtract(bitcast_convert_type(raw, dtype), dtype.type(1))
+def _fit(name: str, x: Any, shape: tuple[int, ...]) -> Any:
+    """Return a parameter of a distribution as it meets numbers of `shape`."""
+    own = get_aval(x).shape
+    if broadcast_shapes(name, own, shape) != shape:
+        raise ShapeError(f"{name}: parameters of shape {own} do not broadcast to shape {shape}")
+    return stretch(array_of(x), shape) if own else x
+
+
+def _two_keys(key: Any) -> tuple[Any, Any]:
+    keys = split(key)
+    return getitem(keys, 0), getitem(keys, 1)
 
 
 def uniform(
-    k: Any, shape: Shape = (), dtype: Any = np.float64, minval: Any = 0.0, maxval: Any = 1.0
+    key: Any, shape: Any = (), dtype: Any = None, minval: Any = 0.0, maxval: Any = 1.0
 ) -> Any:
-    """Return samples of the uniform distribution on ``[minval, maxval)``.
+    """Return numbers uniform in ``[minval, maxval)``.
 
     Parameters
     ----------
-    k : Array, shape (2,), uint32
+    key : Array, shape (2,), uint32
         A key.
-    shape : int or sequence of int
+    shape : tuple of int
         The shape of the result.
-    dtype : dtype-like
-        A real floating type.
-    minval, maxval : scalar or Array that broadcasts to `shape`
-        The bounds.
-
-    Raises
-    ------
-    DTypeError
-        If `dtype` is not floating.
-    """
-    dtype, shape = _float("uniform", dtype), shape_of(shape)
-    lo, hi = (_cast(v, dtype) for v in (minval, maxval))
-    unit = _unit(k, shape, dtype)
-    return maximum(lo, add(multiply(unit, subtract(hi, lo)), lo))
-
-
-def _cast(x: Any, dtype: np.dtype[Any]) -> Any:
-    if isinstance(x, (bool, int, float)):
-        return dtype.type(x)
-    return convert_element_type(x, dtype)
-
-
-def normal(k: Any, shape: Shape = (), dtype: Any = np.float64) -> Any:
-    """Return samples of the standard normal distribution, by the inverse error function.
-
-    Parameters
-    ----------
-    k : Array, shape (2,), uint32
-        A key.
-    shape : int or sequence of int
-        The shape of the result.
-    dtype : dtype-like
-        A real floating type.
-    """
-    dtype = _float("normal", dtype)
-    lo = np.nextafter(dtype.type(-1), dtype.type(0), dtype=dtype)
-    u = uniform(k, shape, dtype, lo, dtype.type(1))
-    return multiply(dtype.type(math.sqrt(2)), erf_inv(u))
-
-
-def truncated_normal(
-    k: Any, lower: Any, upper: Any, shape: Shape = (), dtype: Any = np.float64
-) -> Any:
-    """Return samples of the standard normal distribution given that they lie in an interval.
-
-    Parameters
-    ----------
-    k : Array, shape (2,), uint32
-        A key.
-    lower, upper : scalar or Array that broadcasts to `shape`
+    dtype : dtype-like, floating
+        The dtype of the result; float64 by default.
+    minval, maxval : scalars or arrays that broadcast to `shape`
         The interval.
-    shape, dtype
-        As for :func:`normal`.
     """
-    dtype = _float("truncated_normal", dtype)
-    root = dtype.type(math.sqrt(2))
-    lo, hi = (_cast(v, dtype) for v in (lower, upper))
-    a, b = (erf(divide(v, root)) for v in (lo, hi))
-    out = multiply(root, erf_inv(uniform(k, shape, dtype, a, b)))
-    return maximum(lo, negative(maximum(negative(out), negative(hi))))
+    kind = _float_dtype("uniform", dtype)
+    target = static_shape("uniform", shape)
+    low, high = (_fit("uniform", cast(operand(v), kind), target) for v in (minval, maxval))
+    width = kind.itemsize * 8
+    mantissa = 7 if kind.kind == "V" else np.finfo(kind).nmant
+    drawn = 8 if mantissa < 8 else width
+    word = DTYPES[f"u{width}"]
+    # The mantissa of a number in [1, 2) is drawn, and 1 taken off.
+    random = cast(bits(key, target, DTYPES[f"u{drawn}"]), word)
+    random = shift_right_logical(random, word.type(drawn - mantissa))
+    one = np.ones((), kind).view(word)[()]
+    floats = sub(bitcast_convert_type(or_(random, one), kind), kind.type(1))
+    return max_(low, add(mul(floats, sub(high, low)), low))
 
 
-def exponential(k: Any, shape: Shape = (), dtype: Any = np.float64) -> Any:
-    """Return samples of the exponential distribution of rate 1."""
-    return negative(log1p(negative(uniform(k, shape, _float("exponential", dtype)))))
+def normal(key: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Return numbers of the standard normal distribution.  See :func:`uniform`.
+
+    For a complex `dtype` real and imaginary parts have variance 1/2.
+    """
+    kind = dtype_or(dtype, F64)
+    if is_complex(kind):
+        part = F32 if kind.itemsize == 8 else F64
+        first, second = _two_keys(key)
+        parts = complex_(normal(first, shape, part), normal(second, shape, part))
+        return div(parts, kind.type(math.sqrt(2)))
+    kind = _float_dtype("normal", kind)
+    u = uniform(key, shape, kind, np.nextafter(kind.type(-1), kind.type(0)), kind.type(1))
+    return mul(erf_inv(u), kind.type(math.sqrt(2)))
 
 
-def gumbel(k: Any, shape: Shape = (), dtype: Any = np.float64) -> Any:
-    """Return samples of the standard Gumbel distribution."""
-    dtype = _float("gumbel", dtype)
-    u = uniform(k, shape, dtype, np.finfo(dtype).tiny, 1.0)
-    return negative(log(negative(log(u))))
+def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = None) -> Any:
+    """Return numbers of the normal distribution within ``(lower, upper)``."""
+    kind = _float_dtype("truncated_normal", dtype)
+    low, high = cast(operand(lower), kind), cast(operand(upper), kind)
+    if shape is None:
+        shape = broadcast_shapes("truncated_normal", get_aval(low).shape, get_aval(high).shape)
+    target = static_shape("truncated_normal", shape)
+    root = kind.type(math.sqrt(2))
+    u = uniform(key, target, kind, erf(div(low, root)), erf(div(high, root)))
+    inside = nextafter(low, kind.type(np.inf)), nextafter(high, kind.type(-np.inf))
+    return clip(mul(erf_inv(u), root), *inside)
 
 
-def laplace(k: Any, shape: Shape = (), dtype: Any = np.float64) -> Any:
-    """Return samples of the standard Laplace distribution."""
-    dtype = _float("laplace", dtype)
-    u = uniform(k, shape, dtype, dtype.type(-1) + np.finfo(dtype).epsneg, dtype.type(1))
-    positive = lt(dtype.type(0), u)
-    sign = subtract(multiply(dtype.type(2), convert_element_type(positive, dtype)), dtype.type(1))
-    return multiply(sign, log1p(negative(multiply(sign, u))))
-
-
-def logistic(k: Any, shape: Shape = (), dtype: Any = np.float64) -> Any:
-    """Return samples of the standard logistic distribution."""
-    dtype = _float("logistic", dtype)
-    u = uniform(k, shape, dtype, np.finfo(dtype).tiny, 1.0)
-    return subtract(log(u), log1p(negative(u)))
-
-
-def bernoulli(k: Any, p: Any = 0.5, shape: Shape | None = None) -> Any:
-    """Return bools that are true with probability `p`.
+def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -> Any:
+    """Return integers uniform in ``[minval, maxval)``.
 
     Parameters
     ----------
-    k : Array, shape (2,), uint32
+    key : Array, shape (2,), uint32
         A key.
-    p : scalar or Array
-        The probabilities.
-    shape : int or sequence of int, optional
-        The shape of the result; that of `p` by default.
-    """
-    aval = get_aval(p)
-    dtype = aval.dtype if is_float(aval.dtype) else np.dtype(np.float64)
-    full_shape = aval.shape if shape is None else shape_of(shape)
-    p = _cast(p, dtype)
-    if get_aval(p).shape:
-        p = broadcast_to(p, full_shape)
-    return lt(uniform(k, full_shape, dtype), p)
-
-
-def randint(k: Any, shape: Shape, minval: Any, maxval: Any, dtype: Any = np.int64) -> Any:
-    """Return integers of ``[minval, maxval)``, each equally likely but for a bias of 2**-32.
-
-    Parameters
-    ----------
-    k : Array, shape (2,), uint32
-        A key.
-    shape : int or sequence of int
+    shape : tuple of int
         The shape of the result.
-    minval, maxval : int or integer Array that broadcasts to `shape`
-        The bounds; where ``maxval <= minval`` the result is `minval`.
-    dtype : dtype-like
-        An integer type.
+    minval, maxval : integers, or arrays of them that broadcast to `shape`
+        The interval; `minval` is returned where it is empty.
+    dtype : dtype-like, integer
+        The dtype of the result; int64 by default.
 
-    Raises
-    ------
-    DTypeError
-        If `dtype` is not an integer type.
+    Notes
+    -----
+    Twice as many bits as the dtype has are reduced modulo the length of the interval, so the
+    bias is at most the length divided by 2 to the power of that.
     """
-    dtype, shape = canonical(dtype), shape_of(shape)
-    if not is_integer(dtype):
-        raise DTypeError(f"randint: the dtype must be an integer type; got {dtype}")
-    limits = np.iinfo(dtype)
-    beyond = isinstance(maxval, int) and maxval == limits.max + 1
-    lo, hi = _bound(minval, dtype), _bound(min(maxval, limits.max) if beyond else maxval, dtype)
-    word = np.dtype(f"uint{dtype.itemsize * 8}")
+    kind = dtype_or(dtype, I64)
+    if not is_integer(kind):
+        raise DTypeError(f"randint: dtype must be an integer; got {kind}")
+    target = static_shape("randint", shape)
+    drawn = I32 if kind.itemsize < 4 else kind
+    low, beyond = _bound(minval, drawn, kind)
+    high, past = _bound(maxval, drawn, kind)
+    del beyond
+    low, high = _fit("randint", low, target), _fit("randint", high, target)
+    past = _fit("randint", past, target)
+    word = DTYPES[f"u{drawn.itemsize * 8}"]
     one = word.type(1)
-    span = convert_element_type(subtract(hi, lo), word)
-    span = multiply(span, convert_element_type(lt(lo, hi), word))
-    span = add(span, convert_element_type(lt(span, one), word))
-    if beyond:
-        span = add(span, one)
-    k1, k2 = _rows(split(k))
-    high, low = bits(k1, shape, word), bits(k2, shape, word)
-    if beyond and isinstance(minval, int) and minval <= limits.min:
-        return convert_element_type(low, dtype)  # every value of the type: the bits as they are
-    half = word.type(1 << (word.itemsize * 4))
-    span_full = broadcast_to(span, shape) if get_aval(span).shape else span
-    multiplier = rem(half, span_full) if not get_aval(span_full).shape else rem(
-        broadcast_in_dim(half, shape, ()), span_full
-    )
-    multiplier = rem(multiply(multiplier, multiplier), span_full)
-    offset = add(multiply(rem(high, span_full), multiplier), rem(low, span_full))
-    return add(lo, convert_element_type(rem(offset, span_full), dtype))
+    keys = _two_keys(key)
+    upper, lower = (bits(k, target, word) for k in keys)
+    span = cast(sub(high, low), word)
+    empty = le(high, low)
+    span = select(empty, one, span)
+    span = select(logical_and(past, gt(high, low)), add(span, one), span)
+    half = word.type(1 << (drawn.itemsize * 4))
+    factor = rem(half, span)
+    factor = rem(mul(factor, factor), span)
+    offset = add(mul(_rem(upper, span), factor), _rem(lower, span))
+    return cast(add(low, cast(_rem(offset, span), drawn)), kind)
 
 
-def _bound(x: Any, dtype: np.dtype[Any]) -> Any:
-    if isinstance(x, int):
-        limits = np.iinfo(dtype)
-        return dtype.type(min(max(x, limits.min), limits.max))
-    return convert_element_type(x, dtype)
+def _rem(x: Any, span: Any) -> Any:
+    """Return the remainder; a span that wrapped round to 0 leaves all."""
+    zero = get_aval(x).dtype.type(0)
+    return select(le(span, zero), x, rem(x, span))
 
 
-def _rows(keys: Any) -> list[Any]:
-    return [take_axis(keys, np.int64(n), 0) for n in range(get_aval(keys).shape[0])]
+def _bound(value: Any, drawn: np.dtype[Any], kind: np.dtype[Any]) -> tuple[Any, Any]:
+    """Return a bound as `drawn`, cut to its range, and whether it was above."""
+    limits = np.iinfo(drawn)
+    if isinstance(value, (int, np.integer)):
+        number = int(value)
+        if drawn is not kind:
+            own = np.iinfo(kind)
+            number = min(max(number, own.min), own.max + 1)
+        cut = min(max(number, int(limits.min)), int(limits.max))
+        return drawn.type(cut), np.bool_(number > limits.max)
+    x = operand(value)
+    if not is_integer(get_aval(x).dtype):
+        x = cast(x, I64)
+    own = np.iinfo(get_aval(x).dtype)
+    of = get_aval(x).dtype.type
+    low, high = max(int(own.min), int(limits.min)), min(int(own.max), int(limits.max))
+    if drawn is not kind:
+        least, most = np.iinfo(kind).min, np.iinfo(kind).max + 1
+        low, high = max(low, int(least)), min(high, int(most))
+    return cast(clip(x, of(low), of(high)), drawn), gt(x, of(high))
 
 
-def permutation(k: Any, x: Any, axis: int = 0) -> Any:
-    """Return the slices of an array along an axis in random order, all orders equally likely.
+def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Any:
+    """Return bools that are True with probability `p`."""
+    chance = operand(p)
+    kind = get_aval(chance).dtype
+    chance = chance if is_float(kind) else cast(chance, F64)
+    kind = get_aval(chance).dtype
+    target = get_aval(chance).shape if shape is None else static_shape("bernoulli", shape)
+    return lt(uniform(key, target, kind), _fit("bernoulli", cast(chance, kind), target))
 
-    Parameters
-    ----------
-    k : Array, shape (2,), uint32
-        A key.
-    x : int or Array
-        The array; an int stands for ``arange(x)``.
-    axis : int
-        The axis.
-    """
-    if isinstance(x, int):
-        return _shuffle(k, iota((x,), 0, np.dtype(np.int64)))
+
+def rademacher(key: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Return -1 or 1, each with probability 1/2; int64 by default."""
+    kind = dtype_or(dtype, I64)
+    sign_bit = cast(bernoulli(key, 0.5, shape), kind)
+    return sub(mul(sign_bit, kind.type(2)), kind.type(1))
+
+
+def exponential(key: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Return numbers of the exponential distribution of mean 1."""
+    return neg(log1p(neg(uniform(key, shape, _float_dtype("exponential", dtype)))))
+
+
+def gumbel(key: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Return numbers of the standard Gumbel distribution."""
+    kind = _float_dtype("gumbel", dtype)
+    return neg(log(neg(log(uniform(key, shape, kind, _tiny(kind), 1.0)))))
+
+
+def _tiny(kind: np.dtype[Any]) -> Any:
+    return kind.type(1.1754943508222875e-38) if kind.kind == "V" else np.finfo(kind).tiny
+
+
+def _epsilon(kind: np.dtype[Any]) -> Any:
+    return kind.type(2.0**-7) if kind.kind == "V" else np.finfo(kind).eps
+
+
+def laplace(key: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Return numbers of the standard Laplace distribution."""
+    kind = _float_dtype("laplace", dtype)
+    u = uniform(key, shape, kind, kind.type(-1) + _epsilon(kind), 1.0)
+    return mul(sign(u), log1p(neg(abs_(u))))
+
+
+def cauchy(key: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Return numbers of the standard Cauchy distribution."""
+    kind = _float_dtype("cauchy", dtype)
+    u = uniform(key, shape, kind, _epsilon(kind), 1.0)
+    return tan(mul(sub(u, kind.type(0.5)), kind.type(math.pi)))
+
+
+def logistic(key: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Return numbers of the standard logistic distribution."""
+    kind = _float_dtype("logistic", dtype)
+    u = uniform(key, shape, kind, _tiny(kind), 1.0)
+    return log(div(u, sub(kind.type(1), u)))
+
+
+def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Any:
+    """Return indices drawn with probabilities proportional to ``exp(logits)``."""
+    x = array_of(logits)
     aval = get_aval(x)
-    if not aval.shape:
-        raise ShapeError(f"permutation: an int or an array of rank 1 or more; got {aval!r}")
-    axis = axis % aval.ndim
-    if aval.ndim == 1:
-        return _shuffle(k, x)
-    return take_axis(x, _shuffle(k, iota((aval.shape[axis],), 0, np.dtype(np.int64))), axis)
+    axis = normal_axis("categorical", axis, aval.ndim)
+    batch = (*aval.shape[:axis], *aval.shape[axis + 1 :])
+    target = batch if shape is None else static_shape("categorical", shape)
+    broadcast_shapes("categorical", target, batch)
+    front = target[: len(target) - len(batch)]
+    full = (*front, *target[len(front) :][:axis], aval.shape[axis], *target[len(front) :][axis:])
+    noise = gumbel(key, full, aval.dtype if is_float(aval.dtype) else F64)
+    return argmax(add_promoted(noise, x), axis + len(front))
 
 
-def _shuffle(k: Any, x: Any) -> Any:
-    size = get_aval(x).size
-    # Keys of 32 bits collide; so many rounds make every order equally likely (as in JAX).
-    for _ in range(math.ceil(3 * math.log(max(1, size)) / math.log(2**32 - 1))):
-        k, subkey = _rows(split(k))
-        _, x = sort([bits(subkey, (size,)), x], 0)
+def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> Any:
+    """Return a permuted array, or a permutation of ``arange(x)`` for an int `x`."""
+    if isinstance(x, (int, np.integer)):
+        return _shuffled(key, arange(int(x)), 0)
+    x = array_of(x)
+    if not get_aval(x).ndim:
+        return permutation(key, int(known(x, "permutation()", "Its length must be static.")))
+    axis = normal_axis("permutation", axis, get_aval(x).ndim)
+    if independent or get_aval(x).ndim == 1:
+        return _shuffled(key, x, axis)
+    return take(x, _shuffled(key, arange(get_aval(x).shape[axis]), 0), axis, mode="clip")
+
+
+def shuffle(key: Any, x: Any, axis: int = 0) -> Any:
+    """Return an array whose vectors along an axis are shuffled independently."""
+    x = array_of(x)
+    return _shuffled(key, x, normal_axis("shuffle", axis, get_aval(x).ndim))
+
+
+def _shuffled(key: Any, x: Any, axis: int) -> Any:
+    """Sort by random words; often enough that all pairs are told apart with high probability."""
+    aval = get_aval(x)
+    rounds = math.ceil(3 * math.log(max(1, aval.size)) / math.log(2**32 - 1))
+    for _ in range(rounds):
+        key, part = _two_keys(key)
+        x = sort([bits(part, aval.shape), x], axis)[1]
     return x
 
 
-def categorical(k: Any, logits: Any, axis: int = -1, shape: Shape | None = None) -> Any:
-    """Return samples of categorical distributions, by the Gumbel trick.
-
-    Parameters
-    ----------
-    k : Array, shape (2,), uint32
-        A key.
-    logits : Array
-        Unnormalised logarithms of probabilities.
-    axis : int
-        The axis of the categories.
-    shape : int or sequence of int, optional
-        The shape of the result; that of `logits` without `axis` by default, which it must end in.
-    """
-    aval = get_aval(logits)
-    axis = axis % aval.ndim
-    batch = (*aval.shape[:axis], *aval.shape[axis + 1 :])
-    wanted = batch if shape is None else shape_of(shape)
-    if wanted[len(wanted) - len(batch) :] != batch:
-        raise ShapeError(f"categorical: the shape must end in {batch}; got {wanted}")
-    front = wanted[: len(wanted) - len(batch)]
-    noise = gumbel(k, (*front, *aval.shape), aval.dtype)
-    return argmax(add(noise, logits), axis=len(front) + axis)
-
-
 def choice(
-    k: Any, a: Any, shape: Shape = (), replace: bool = True, p: Any = None, axis: int = 0
+    key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = None, axis: int = 0
 ) -> Any:
-    """Return random slices of an array along an axis.
+    """Return elements of `a` (or of ``arange(a)``) drawn at random.
 
     Parameters
     ----------
-    k : Array, shape (2,), uint32
+    key : Array, shape (2,), uint32
         A key.
     a : int or Array
-        What to choose from; an int stands for ``arange(a)``.
-    shape : int or sequence of int
-        How many are chosen, as a shape.
+        What is drawn from, along `axis`.
+    shape : tuple of int
+        How many.
     replace : bool
-        Whether the same may be chosen again.
+        Whether an element may be drawn again.
     p : Array, shape (n,), optional
-        The probabilities; all equal by default.
+        The probabilities; equal by default.
     axis : int
         The axis of `a`.
-
-    Raises
-    ------
-    ShapeError
-        If more are chosen without replacement than there are.
     """
-    n = a if isinstance(a, int) else get_aval(a).shape[axis % max(get_aval(a).ndim, 1)]
-    shape = shape_of(shape)
-    count = math.prod(shape)
-    if not replace and count > n:
-        raise ShapeError(f"choice: {count} cannot be chosen from {n} without replacement")
+    target = static_shape("choice", shape)
+    count = math.prod(target)
+    x = array_of(a)
+    whole = not get_aval(x).ndim
+    if whole:
+        n = int(known(x, "choice()", "The number of elements must be static."))
+    else:
+        axis = normal_axis("choice", axis, get_aval(x).ndim)
+        n = get_aval(x).shape[axis]
+    if count and (n < 1 or (not replace and count > n)):
+        raise ShapeError(f"choice: {count} elements cannot be drawn from {n}")
     if p is None:
         if replace:
-            found = randint(k, shape, 0, n)
+            index = randint(key, target, 0, n)
         else:
-            found = reshape(take_axis(permutation(k, n), np.arange(count), 0), shape)
-    elif replace:
-        found = categorical(k, log(p), shape=shape)
+            index = getitem(permutation(key, n), slice(0, count))
     else:
-        # The largest of log p + Gumbel noise, in order: sampling without replacement.
-        noise = add(gumbel(k, (n,)), log(p))
-        _, order = sort([negative(noise), iota((n,), 0, np.dtype(np.int64))], 0)
-        found = reshape(take_axis(order, np.arange(count), 0), shape)
-    return found if isinstance(a, int) else take_axis(a, found, axis % get_aval(a).ndim)
-
-
+        weights = array_of(p)
+        weights = weights if is_float(get_aval(weights).dtype) else cast(weights, F64)
+        if get_aval(weights).shape != (n,):
+            raise ShapeError(f"choice: p must have shape ({n},); got {get_aval(weights).shape}")
+        kind = get_aval(weights).dtype
+        if replace:
+            total = cumsum(weights, 0)
+            u = sub(kind.type(1), uniform(key, target, kind))
+            index = searchsorted(total, mul(getitem(total, -1), u))
+        else:
+            noisy = add(gumbel(key, (n,), kind), log(weights))
+            index = cast(top_k(noisy, count)[1], I64)
+    from_shape = ravel(index) if not target and get_aval(index).ndim else index
+    index = getitem(from_shape, 0) if not target and get_aval(from_shape).ndim else from_shape
+    if get_aval(index).shape != target:
+        index = index.reshape(target)
+    return index if whole else take(x, index, axis, mode="clip")

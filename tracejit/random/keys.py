@@ -1,182 +1,164 @@
-"""Keys of the counter-based generator threefry2x32, and their random bits.
+"""Keys and random bits: threefry2x32 in counter mode, in JAX's partitionable layout.
 
-A key is an array of two uint32 words.  Bits are the cipher of a counter, one an element, so any
-part of an array can be generated on its own.
-
-References
-----------
-J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, Parallel random numbers: as easy as 1, 2, 3,
-SC '11.
+The counter of an element is its 64-bit index in row-major order, so that any part of an array of
+random bits can be made without the rest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array
 from tracejit.core.errors import DTypeError, ShapeError
-from tracejit.core.tracer import Tracer, get_aval
-from tracejit.ir.dtypes import DTYPES, canonical, is_integer, is_unsigned
+from tracejit.core.tracer import get_aval
+from tracejit.ir.dtypes import DTYPES
+from tracejit.numpy.promotion import array_of, cast, concrete_value, operand, static_shape
 from tracejit.ops.constant import iota
-from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import or_, shift_left, shift_right_logical, xor
 from tracejit.ops.random_bits import threefry2x32
-from tracejit.ops.shape import full, reshape
+from tracejit.ops.shape import broadcast_in_dim, reshape
 from tracejit.ops.slicing import concatenate, slice_
 
-__all__ = ["PRNGKey", "bits", "fold_in", "key", "shape_of", "split"]
+__all__ = ["PRNGKey", "bits", "fold_in", "key", "key_data", "split", "wrap_key_data"]
 
-U32 = DTYPES["u32"]
-U64 = DTYPES["u64"]
-
-
-def shape_of(shape: int | Sequence[int]) -> tuple[int, ...]:
-    """Return a shape argument as a tuple of ints.
-
-    Raises
-    ------
-    ShapeError
-        If a length is negative or no int.
-    """
-    lengths = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    if not all(isinstance(d, (int, np.integer)) and d >= 0 for d in lengths):
-        raise ShapeError(f"a shape must be ints >= 0; got {shape}")
-    return tuple(int(d) for d in lengths)
+U8, U16, U32, U64 = (DTYPES[s] for s in ("u8", "u16", "u32", "u64"))
 
 
 def key(seed: Any) -> Any:
-    """Make a key from a seed.
+    """Return a key made of a seed.
 
     Parameters
     ----------
-    seed : int or Array, shape (), integer
-        Any integer of 64 bits.
+    seed : int, or integer scalar
+        The seed; its low 32 bits, as in JAX with 32-bit integers, go into the second word, and
+        for 64-bit arrays the high bits into the first.
 
     Returns
     -------
     Array, shape (2,), uint32
-        The key.
-
-    Raises
-    ------
-    DTypeError
-        If the seed is no integer scalar.
     """
-    if isinstance(seed, int) and not isinstance(seed, bool):
-        word = seed & 0xFFFFFFFFFFFFFFFF
-        low_high = np.array([word >> 32, word & 0xFFFFFFFF], np.uint32)
-        return concatenate([low_high[:1], low_high[1:]], 0)
-    aval = get_aval(seed)
-    if aval.shape or not is_integer(aval.dtype):
-        raise DTypeError(f"key: the seed must be an integer scalar; got {aval!r}")
-    if aval.dtype.itemsize < 8:
-        return _pair(np.uint32(0), convert_element_type(seed, U32))
-    wide = convert_element_type(seed, U64)
-    high = convert_element_type(shift_right_logical(wide, np.uint64(32)), U32)
-    return _pair(high, convert_element_type(wide, U32))
+    x = operand(seed)
+    aval = get_aval(x)
+    if aval.shape or aval.dtype.kind not in "iub":
+        raise DTypeError(f"key: the seed must be an integer scalar; got {aval}")
+    value = concrete_value(x)
+    if value is not None:
+        number = int(value) & 0xFFFFFFFFFFFFFFFF
+        words = [number >> 32, number & 0xFFFFFFFF]
+        return array_of(np.array(words, np.uint32))
+    wide = cast(x, U64)
+    low = cast(wide, U32)
+    high = cast(shift_right_logical(wide, np.uint64(32)), U32)
+    return concatenate([reshape(v, (1,)) for v in (high, low)], 0)
 
 
 PRNGKey = key
 
 
-def _pair(high: Any, low: Any) -> Any:
-    return concatenate([_vector(high), _vector(low)], 0)
+def key_data(keys: Any) -> Any:
+    """Return the words of keys, which they are."""
+    return array_of(keys)
 
 
-def _vector(x: Any) -> Any:
-    if isinstance(x, (Array, Tracer)):
-        return reshape(x, (1,))
-    return np.reshape(x, 1)
+def wrap_key_data(key_bits_array: Any) -> Any:
+    """Return keys made of their words, which they are."""
+    return array_of(key_bits_array)
 
 
-def _words(k: Any) -> tuple[Any, Any]:
-    aval = get_aval(k)
-    if aval.shape != (2,) or aval.dtype != U32:
+def _words(name: str, key: Any) -> tuple[Any, Any]:
+    x = array_of(key)
+    aval = get_aval(x)
+    if aval.shape != (2,) or aval.dtype is not U32:
         raise ShapeError(
-            f"a key must be one array of two uint32, from tracejit.random.key; got {aval!r}. "
-            "For a batch of keys use vmap."
+            f"{name}: a key is an array of shape (2,) and dtype uint32; got {aval}; "
+            "use vmap for several"
         )
-    return reshape(slice_(k, (0,), (1,)), ()), reshape(slice_(k, (1,), (2,)), ())
+    first, second = (reshape(slice_(x, (i,), (i + 1,)), ()) for i in (0, 1))
+    return first, second
 
 
 def _counters(shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """Return the high and low words of the number of each element."""
+    """Return the high and low words of the index of every element."""
     size = math.prod(shape)
-    if size < 2**32:
-        low = reshape(iota((size,), 0, U32), shape)
-        return full(shape, 0, U32), low
-    number = reshape(iota((size,), 0, U64), shape)
-    high = convert_element_type(shift_right_logical(number, np.uint64(32)), U32)
-    return high, convert_element_type(number, U32)
+    if not shape:
+        return np.uint32(0), np.uint32(0)
+    if size <= 2**32:
+        low = iota((size,), 0, U32)
+        return np.uint32(0), reshape(low, shape)
+    wide = iota((size,), 0, U64)
+    high = cast(shift_right_logical(wide, np.uint64(32)), U32)
+    return reshape(high, shape), reshape(cast(wide, U32), shape)
 
 
-def split(k: Any, num: int | Sequence[int] = 2) -> Any:
-    """Make new keys from one, which must not be used afterwards.
+def _two_words(name: str, key: Any, shape: tuple[int, ...]) -> list[Any]:
+    k0, k1 = _words(name, key)
+    return threefry2x32(k0, k1, *_counters(shape))
+
+
+def split(key: Any, num: Any = 2) -> Any:
+    """Return new keys made of one.
 
     Parameters
     ----------
-    k : Array, shape (2,), uint32
-        A key.
-    num : int or sequence of int
-        How many, or the shape of the array of keys.
+    key : Array, shape (2,), uint32
+        A key, which should not be used again.
+    num : int or tuple of int
+        How many, or a shape.
 
     Returns
     -------
-    Array, shape (num, 2) or (*num, 2), uint32
-        The keys.
+    Array, shape (num, 2), uint32
     """
-    k0, k1 = _words(k)
-    shape = shape_of(num)
-    high, low = threefry2x32(k0, k1, *_counters(shape))
-    rank = len(shape)
-    return concatenate([reshape(x, (*shape, 1)) for x in (high, low)], rank)
+    shape = static_shape("split", num)
+    parts = _two_words("split", key, shape)
+    return concatenate([reshape(p, (*shape, 1)) for p in parts], len(shape))
 
 
-def fold_in(k: Any, data: Any) -> Any:
-    """Make a key from a key and a number, such as the step of a loop.
+def fold_in(key: Any, data: Any) -> Any:
+    """Return a key made of a key and an integer.
 
     Parameters
     ----------
-    k : Array, shape (2,), uint32
+    key : Array, shape (2,), uint32
         A key.
-    data : int or Array, shape (), integer
-        Its low 32 bits count.
+    data : int, or integer scalar
+        What distinguishes the new key.
     """
-    if isinstance(data, int):
-        low: Any = np.uint32(data & 0xFFFFFFFF)
-    else:
-        low = convert_element_type(data, U32)
-    k0, k1 = _words(k)
-    return _pair(*threefry2x32(k0, k1, np.uint32(0), low))
+    k0, k1 = _words("fold_in", key)
+    x = operand(data)
+    if get_aval(x).shape:
+        raise ShapeError(f"fold_in: the data must be a scalar; got {get_aval(x)}")
+    value = concrete_value(x)
+    low = np.uint32(int(value) & 0xFFFFFFFF) if value is not None else cast(x, U32)
+    words = threefry2x32(k0, k1, np.uint32(0), low)
+    return concatenate([reshape(w, (1,)) for w in words], 0)
 
 
-def bits(k: Any, shape: int | Sequence[int] = (), dtype: Any = np.uint32) -> Any:
-    """Return uniform random bits.
+def bits(key: Any, shape: Any = (), dtype: Any = "uint32") -> Any:
+    """Return random bits.
 
     Parameters
     ----------
-    k : Array, shape (2,), uint32
+    key : Array, shape (2,), uint32
         A key.
-    shape : int or sequence of int
+    shape : tuple of int
         The shape of the result.
     dtype : dtype-like
-        An unsigned integer type.
-
-    Raises
-    ------
-    DTypeError
-        If `dtype` is not an unsigned integer type.
+        An unsigned integer.
     """
-    dtype = canonical(dtype)
-    if not is_unsigned(dtype):
-        raise DTypeError(f"bits: the dtype must be an unsigned integer; got {dtype}")
-    k0, k1 = _words(k)
-    high, low = threefry2x32(k0, k1, *_counters(shape_of(shape)))
-    if dtype == U64:
-        wide = shift_left(convert_element_type(high, U64), np.uint64(32))
-        return or_(wide, convert_element_type(low, U64))
-    return convert_element_type(xor(high, low), dtype)
+    kind = np.dtype(getattr(dtype, "dtype", dtype) if not isinstance(dtype, type) else dtype)
+    if kind not in (U8, U16, U32, U64):
+        raise DTypeError(f"bits: dtype must be an unsigned integer; got {kind}")
+    target = static_shape("bits", shape)
+    high, low = _two_words("bits", key, target)
+    if kind == U64:
+        return or_(shift_left(cast(high, U64), np.uint64(32)), cast(low, U64))
+    return cast(xor(high, low), DTYPES[f"u{kind.itemsize * 8}"])
+
+
+def spread(x: Any, shape: tuple[int, ...]) -> Any:
+    """Return `x` copied into `shape`, to which it broadcasts."""
+    rank = get_aval(x).ndim
+    return broadcast_in_dim(x, shape, range(len(shape) - rank, len(shape)))
