@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from tracejit.ir.program import Atom, Equation, Literal, Program, Var, sub_programs
+from tracejit.transforms.dce import dce
 
 __all__ = ["simplify"]
 
 
 def simplify(program: Program) -> Program:
     """Return an equal Program without calls, and without repeated or dead equations."""
-    return _drop_dead(_share(_inline(program)))
+    return dce(_share(_inline(program)))
 
 
 def _inline(program: Program) -> Program:
@@ -92,21 +93,3 @@ def _share(program: Program) -> Program:
                 continue
         equations.append(eq._replace(inputs=inputs))
     return program.replace(equations=equations, outputs=[read(a) for a in program.outputs])
-
-
-def _effectful(eq: Equation) -> bool:
-    return bool(eq.primitive.effectful) or any(
-        _effectful(inner) for _, p in sub_programs(eq.params) for inner in p.equations
-    )
-
-
-def _drop_dead(program: Program) -> Program:
-    live = {a for a in program.outputs if isinstance(a, Var)}
-    kept = []
-    for eq in reversed(program.equations):
-        if any(v in live for v in eq.outputs) or _effectful(eq):
-            kept.append(eq)
-            live.update(a for a in eq.inputs if isinstance(a, Var))
-    return program.replace(
-        equations=kept[::-1], constants=[c for c in program.constants if c[0] in live]
-    )
