@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a row of the table is a line)
 """Every function against NumPy: rows of a table, eagerly and staged."""
 
 from __future__ import annotations

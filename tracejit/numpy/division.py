@@ -62,7 +62,7 @@ def _refuse_complex(name: str, x: Any) -> None:
 
 
 def _positive_scalar(x: Any) -> bool:
-    return isinstance(x, (np.generic, int, float)) and bool(x > 0)
+    return isinstance(x, (np.generic, int, float)) and bool(np.asarray(x) > 0)
 
 
 def _adjusted(r: Any, y: Any) -> Any:

@@ -88,7 +88,8 @@ def _dtype(x: Any) -> Any:
 def finfo(dtype: Any) -> Any:
     """As :func:`numpy.finfo`, bfloat16 too."""
     kind = canonical(_dtype(dtype))
-    return ml_dtypes.finfo(kind) if kind == bfloat16_dtype else np.finfo(kind)
+    limits: Any = ml_dtypes.finfo if kind == bfloat16_dtype else np.finfo
+    return limits(kind)
 
 
 def iinfo(dtype: Any) -> Any:

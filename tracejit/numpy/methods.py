@@ -46,6 +46,7 @@ ARRAYS = (Array, Tracer)
 _FLOATS = frozenset(DTYPES[s] for s in ("f16", "bf16", "f32", "f64"))
 _INEXACT = _FLOATS | {DTYPES["c64"], DTYPES["c128"]}
 _INTEGERS = frozenset(DTYPES[s] for s in ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64"))
+_UNSIGNED = frozenset(DTYPES[s] for s in ("u8", "u16", "u32", "u64"))
 _NUMBERS = _INEXACT | _INTEGERS
 _ALL = _NUMBERS | {DTYPES["bool"]}
 _LOGICAL = _INTEGERS | {DTYPES["bool"]}
@@ -95,7 +96,9 @@ def _operator(
         )
 
     def scalar(self: Any, other: Any) -> Any:
-        if compares and type(other) is int:
+        if compares and not -128 <= other <= 127 and self.aval.dtype in _INTEGERS:
+            return None
+        if compares and other < 0 and self.aval.dtype in _UNSIGNED:
             return None
         return _literal(other, self.aval) if self.aval.dtype in direct else None
 
@@ -344,6 +347,13 @@ def _dlpack_device(self: Any) -> tuple[int, int]:
     return self.buf.__dlpack_device__()  # type: ignore[no-any-return]
 
 
+_ARRAY_ONLY: dict[str, Method] = {
+    "__dlpack__": _dlpack,
+    "__dlpack_device__": _dlpack_device,
+    "__iter__": _iterate,
+}
+
+
 def install() -> None:
     """Give Array and Tracer their operators, methods and properties."""
     for cls in ARRAYS:
@@ -351,8 +361,5 @@ def install() -> None:
             setattr(cls, name, function)
         for name, read in _PROPERTIES.items():
             setattr(cls, name, property(read))
-        # Comparing by elements, arrays have no hash.
-        cls.__hash__ = None
-    Array.__iter__ = _iterate
-    Array.__dlpack__ = _dlpack
-    Array.__dlpack_device__ = _dlpack_device
+    for name, function in _ARRAY_ONLY.items():
+        setattr(Array, name, function)

@@ -150,7 +150,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         raise ShapeError(f"diff: the order must not be negative; got {n}")
     rank = get_aval(x).ndim
     axis = normal_axis("diff", axis, rank)
-    pieces = []
+    pieces: list[list[Any]] = []
     for piece in (prepend, append):
         if piece is None:
             pieces.append([])

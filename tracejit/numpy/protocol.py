@@ -124,7 +124,7 @@ def _function(protocol: _Protocol) -> Callable[..., Any]:
         out = how.pop("out", None)
         how.pop("like", None)
         how.pop("subok", None)
-        how = {k: v for k, v in how.items() if v is not np._NoValue}  # type: ignore[attr-defined]
+        how = {k: v for k, v in how.items() if v is not np._NoValue}
         result = function(*args, **how)
         return result if out is None else _write(out, result)
 
@@ -147,7 +147,11 @@ def install(namespace: Mapping[str, Any], linalg: Mapping[str, Any], module: Any
         del self, api_version
         return module
 
+    methods: dict[str, Callable[..., Any]] = {
+        "__array_ufunc__": _ufunc(protocol),
+        "__array_function__": _function(protocol),
+        "__array_namespace__": __array_namespace__,
+    }
     for cls in (Array, Tracer):
-        cls.__array_ufunc__ = _ufunc(protocol)
-        cls.__array_function__ = _function(protocol)
-        cls.__array_namespace__ = __array_namespace__
+        for name, method in methods.items():
+            setattr(cls, name, method)

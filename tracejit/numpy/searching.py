@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -498,7 +498,8 @@ def unique(
     axis: int | None = None,
 ) -> Any:
     """As :func:`numpy.unique`, of values that are known."""
-    out = np.unique(_on_host("unique", ar), return_index, return_inverse, return_counts, axis)
+    find: Callable[..., Any] = np.unique
+    out = find(_on_host("unique", ar), return_index, return_inverse, return_counts, axis)
     return tuple(map(from_numpy, out)) if isinstance(out, tuple) else from_numpy(out)
 
 

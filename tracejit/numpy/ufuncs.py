@@ -29,6 +29,7 @@ from tracejit.ops import arithmetic, complex_numbers, hyperbolic, logical, trans
 from tracejit.ops.logical import and_, eq, ne, not_, or_, select, xor
 
 Function = Callable[..., Any]
+ARRAYS = (Array, Tracer)
 INT8 = DTYPES["i8"]
 F64 = DTYPES["f64"]
 
@@ -77,7 +78,7 @@ def unary(
     def function(x: Any, /, out: None = None, *, where: bool = True, dtype: Any = None) -> Any:
         if out is not None or where is not True:
             refuse(name, out, where)
-        if not isinstance(x, (Array, Tracer)):
+        if not isinstance(x, ARRAYS):
             x = operand(x)
         if dtype is not None:
             x = cast(x, np.dtype(dtype))
@@ -108,6 +109,16 @@ def binary(
     ) -> Any:
         if out is not None or where is not True:
             refuse(name, out, where)
+        if dtype is None and isinstance(x1, ARRAYS) and x1.aval is getattr(x2, "aval", None):
+            # Nothing to promote nor to stretch.
+            own = x1.aval.dtype
+            if (
+                isinstance(x2, ARRAYS)
+                and (not inexact or is_inexact(own))
+                and (bool_as is None or not is_bool(own))
+                and (accepts is None or accepts(own))
+            ):
+                return op(x1, x2)
         x, y = binary_operands(name, x1, x2, inexact, bool_as, dtype)
         if accepts is not None and not accepts(get_aval(x).dtype):
             raise DTypeError(

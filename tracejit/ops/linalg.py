@@ -18,9 +18,9 @@ from tracejit.ops.arithmetic import add, mul, neg
 from tracejit.ops.complex_numbers import complex_, imag, real
 from tracejit.ops.constant import iota, scalar_like
 from tracejit.ops.contraction import dot_general
+from tracejit.ops.indexing import to_lanes
 from tracejit.ops.logical import eq, select
 from tracejit.ops.shape import reduce_sum, transpose
-from tracejit.ops.windows import to_lanes
 
 __all__ = ["slogdet", "solve"]
 
