@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tracejit.ir.plan import Plan
 from tracejit.ir.target import Target
-from tracejit_llvm.blas import LIBRARIES, blas_symbols, matmul_text
+from tracejit_llvm.blas import LIBRARIES, blas_symbols, matmul_name, matmul_text
 from tracejit_llvm.buffers import Buffers
-from tracejit_llvm.driver import DRIVER
 from tracejit_llvm.emit import NATIVE_OPS
 from tracejit_llvm.engine import Engine
 from tracejit_llvm.executable import NativeExecutable
+from tracejit_llvm.interpreter import driver_text, python_symbols
+from tracejit_llvm.interrupts import Interrupts
+from tracejit_llvm.layout import ADDRESS_OFFSET, ITEMS_OFFSET
 from tracejit_llvm.pool import Pool, pool_text
 
 __all__ = ["LLVMBackend"]
+
+DEFAULT_CACHE_BYTES = 8 << 20
+
 
 class LLVMBackend:
     """Runs plans on the CPU."""
@@ -27,45 +35,68 @@ class LLVMBackend:
     def __init__(self) -> None:
         self.engine = Engine()
         self.buffers = Buffers()
-        text = DRIVER + pool_text(self.engine.triple)
-        functions = self.engine.link(text, ["run", "worker"], {})
-        self.run_address = functions["run"]
-        self.pool = Pool(functions["worker"])
-        self.counted = {"callbacks": 0}
+        text = driver_text(ITEMS_OFFSET, ADDRESS_OFFSET) + pool_text(self.engine.triple)
+        names = ["run", "worker", "pool_stop", "on_signal", "interrupted", "previous_handler"]
+        native = self.engine.functions(text, names, python_symbols())
+        self.run_address = native["run"]
+        self.pool = Pool(native["worker"], native["pool_stop"])
+        self.interrupts = Interrupts(
+            native["on_signal"], native["interrupted"], native["previous_handler"]
+        )
+        self._callbacks = 0
         self._libraries: dict[str, int] = {}
-        self._lock = threading.RLock()
-        self._runner: ThreadPoolExecutor | None = None
-        self._runner_process = 0
+        self._lock = threading.Lock()
 
     def is_available(self) -> str:
+        """Return ``""``: where llvmlite can be imported, plans run."""
         return ""
 
     def target(self) -> Target:
-        return Target("cpu", 32 << 20, NATIVE_OPS, LIBRARIES)
+        """Return what the compiler may know of this machine."""
+        return Target("cpu", _cache_bytes(), NATIVE_OPS, LIBRARIES)
 
     def compile(self, plan: Plan) -> NativeExecutable:
+        """Return the executable of `plan`; kernels already compiled are taken from caches."""
         return NativeExecutable(plan, self)
 
-    def library(self, name: str) -> int:
+    def library(self, name: str, dtype: np.dtype[Any]) -> int:
+        """Return the address of the native function of a library call."""
+        if name not in LIBRARIES:
+            raise ValueError(f"the library calls of this backend: {sorted(LIBRARIES)}; got {name!r}")
         with self._lock:
-            if name not in self._libraries:
+            if not self._libraries:
                 names = ["matmul_dgemm", "matmul_sgemm"]
-                self._libraries = self.engine.link(matmul_text(), names, blas_symbols())
-            return self._libraries[name]
+                self._libraries = self.engine.functions(matmul_text(), names, blas_symbols())
+            return self._libraries[matmul_name(dtype)]
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return an uninitialised C-contiguous array, in recycled memory if it is large."""
         return self.buffers.empty(shape, dtype)
 
     def set_num_threads(self, n: int) -> None:
+        """Use `n` threads from the next call on; results do not depend on it."""
         self.pool.set_num_threads(n)
 
-    def runner(self) -> ThreadPoolExecutor:
-        """Return the threads in which interruptible runs run; made anew in a forked child."""
+    def count_callback(self) -> None:
+        """Count one call back."""
         with self._lock:
-            if self._runner is None or self._runner_process != os.getpid():
-                self._runner = ThreadPoolExecutor(1, "tracejit")
-                self._runner_process = os.getpid()
-            return self._runner
+            self._callbacks += 1
 
     def counters(self) -> dict[str, int]:
-        return {**self.engine.counters, **self.counted}
+        """Return kernels ``compiled``, found in ``memory`` and on ``disk``, and ``callbacks``."""
+        return {**self.engine.counters, "callbacks": self._callbacks}
+
+
+def _cache_bytes() -> int:
+    """Return the size of the last-level cache."""
+    sizes = [DEFAULT_CACHE_BYTES] if sys.platform != "linux" else []
+    try:
+        for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+            text = path.read_text().strip()
+            unit = {"K": 1 << 10, "M": 1 << 20}.get(text[-1:], 1)
+            sizes.append(int(text.rstrip("KM")) * unit)
+    except (OSError, ValueError):
+        pass
+    if not sizes and "SC_LEVEL3_CACHE_SIZE" in getattr(os, "sysconf_names", {}):
+        sizes.append(os.sysconf("SC_LEVEL3_CACHE_SIZE"))
+    return max([s for s in sizes if s > 0], default=DEFAULT_CACHE_BYTES)

@@ -11,6 +11,7 @@ import ctypes
 import math
 import os
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -20,31 +21,45 @@ __all__ = ["Buffers"]
 SMALL = 64 << 10
 ALIGN = 64
 
+Memory = np.ndarray[Any, Any]
 
-def _memory() -> int:
+
+def _eighth_of_memory() -> int:
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8
     except (AttributeError, OSError, ValueError):
-        return 4 << 30
+        return 1 << 30
 
 
 class Buffers:
-    """Allocates host arrays.
+    """Allocates host arrays; may be used by several threads.
 
     Parameters
     ----------
     most : int, optional
         Bytes of free blocks that are kept; an eighth of the machine's memory by default.
+
+    Attributes
+    ----------
+    kept : int
+        Bytes of free blocks now.
+    recycled : int
+        How many arrays took over a block.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self.most = _memory() // 8 if most is None else most
+        self.most = _eighth_of_memory() if most is None else most
         self.kept = 0
         self.recycled = 0
-        self._free: dict[int, list[np.ndarray[Any, Any]]] = {}
+        self._free: dict[int, Memory] = {}
+        """Free blocks by their address, the one freed longest ago first."""
+        self._of_size: dict[int, list[int]] = {}
         self._types: dict[int, Any] = {}
         # Reentrant: the collector may free an array, and so call `_give_back`, within `empty`.
         self._lock = threading.RLock()
+        if hasattr(os, "register_at_fork"):
+            this = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _forked(this()))
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         """Return an uninitialised C-contiguous array; a large one is 64-byte aligned."""
@@ -57,27 +72,35 @@ class Buffers:
         """Give all free blocks back to the system."""
         with self._lock:
             self._free.clear()
+            self._of_size.clear()
             self.kept = 0
 
     def _block(self, nbytes: int) -> Any:
         # Eight classes an octave: at most an eighth of a block is wasted.
         step = 1 << max(nbytes.bit_length() - 4, 12)
         size = -(-nbytes // step) * step
+        memory = None
         with self._lock:
-            blocks = self._free.get(size)
-            if blocks:
-                memory = blocks.pop()
+            addresses = self._of_size.get(size)
+            if addresses:
+                memory = self._free.pop(addresses.pop())
                 self.kept -= size
                 self.recycled += 1
-            else:
-                memory = np.empty(size + ALIGN, np.uint8)
             kind = self._types.get(size)
             if kind is None:
                 kind = self._types[size] = self._type(size)
-        start = -(-memory.ctypes.data // ALIGN) * ALIGN
-        block = kind.from_address(start)
+        if memory is None:
+            memory = self._fresh(size)
+        block = kind.from_address(-(-memory.ctypes.data // ALIGN) * ALIGN)
         block.memory = memory
         return block
+
+    def _fresh(self, size: int) -> Memory:
+        try:
+            return np.empty(size + ALIGN, np.uint8)
+        except MemoryError:
+            self.trim()
+            return np.empty(size + ALIGN, np.uint8)
 
     def _type(self, size: int) -> Any:
         """Return a ctypes array type whose objects give their memory back when they die.
@@ -91,8 +114,23 @@ class Buffers:
 
         return type("Block", (ctypes.c_char * size,), {"__del__": give_back})
 
-    def _give_back(self, size: int, memory: np.ndarray[Any, Any]) -> None:
+    def _give_back(self, size: int, memory: Memory) -> None:
+        if size > self.most:
+            return
+        address = id(memory)
         with self._lock:
-            if self.kept + size <= self.most:
-                self._free.setdefault(size, []).append(memory)
-                self.kept += size
+            self._free[address] = memory
+            self._of_size.setdefault(size, []).append(address)
+            self.kept += size
+            while self.kept > self.most:
+                oldest, dropped = next(iter(self._free.items()))
+                del self._free[oldest]
+                dropped_size = dropped.nbytes - ALIGN
+                self._of_size[dropped_size].remove(oldest)
+                self.kept -= dropped_size
+
+
+def _forked(buffers: Buffers | None) -> None:
+    """In a forked child another thread's hold of the lock would last for ever."""
+    if buffers is not None:
+        buffers._lock = threading.RLock()

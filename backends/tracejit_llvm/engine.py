@@ -1,100 +1,194 @@
-"""LLVM: text to machine code, each kernel once a process.
+"""LLVM: text to machine code, each kernel once a process, and once a machine with a cache on disk.
 
 Text goes straight to code generation, without optimisation passes: the emitter has made the vectors
-and hoisted what is invariant.
+and hoisted what is invariant.  The kernels of a plan that are in no cache are compiled each in a
+module of its own, because each is an object of its own on disk; measured for 50 kernels, one module
+for all saves nothing (linking, not parsing, is the fixed cost: 0.3 ms each).
+
+Code is never unloaded: workers, and runs in progress in daemon threads, may be in it until the
+process ends.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import itertools
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 
 from tracejit.ir.kernel import Kernel
+from tracejit.ir.kernel import __file__ as kernel_module
+from tracejit_llvm.cache import DiskCache, cache_dir
 from tracejit_llvm.emit import emit_kernel
 
 __all__ = ["Engine"]
-
 
 LONG_TEXT = 100_000
 """Characters of a module from which registers are allocated the quick way: the careful one takes
 time that grows faster than the text, and such kernels are bound by their loads."""
 
+USUAL = Path("usual")
+"""Stands for the folder that :func:`tracejit_llvm.cache.cache_dir` names."""
+
 
 class Engine:
-    """Compiles modules for this machine and keeps their code.
+    """Compiles modules for this machine and keeps their code; may be used by several threads.
+
+    Parameters
+    ----------
+    folder : Path or None, optional
+        Of the cache on disk; ``None`` for no cache.
 
     Attributes
     ----------
     counters : dict of str to int
-        ``compiled`` kernels, and those found in ``memory``.
+        Kernels ``compiled``, and those found in ``memory`` and on ``disk``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = USUAL) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         llvm.initialize_native_asmparser()
-        self.triple = llvm.get_process_triple()
-        self.machines = [self._machine(level) for level in (0, 1)]
-        self.layout = str(self.machines[0].target_data)
-        self.jit = llvm.create_lljit_compiler(self._machine(1))
-        self.lock = threading.RLock()
-        self.addresses: dict[str, int] = {}
-        self.counters = {"compiled": 0, "memory": 0}
+        self.triple = str(llvm.get_process_triple())
+        self.cpu = str(llvm.get_host_cpu_name())
+        self.features = str(llvm.get_host_cpu_features().flatten())
+        self._machines = [self._make_machine(level) for level in (0, 1)]
+        self.layout = str(self._machines[0].target_data)
+        self._jit = llvm.create_lljit_compiler(self._make_machine(1))
+        _keep_for_ever(self._jit)
+        self.disk = DiskCache(cache_dir() if folder is USUAL else folder)
+        self.counters = {"compiled": 0, "memory": 0, "disk": 0}
+        self._version = self._fingerprint()
+        self._addresses: dict[str, int] = {}
         self._names = itertools.count()
-        self._keep: list[Any] = []
+        self._lock = threading.RLock()
+        if hasattr(os, "register_at_fork"):
+            # A child would wait for ever for a thread that it does not have.
+            os.register_at_fork(
+                before=self._lock.acquire,
+                after_in_parent=self._lock.release,
+                after_in_child=self._lock.release,
+            )
 
-    def _machine(self, level: int) -> Any:
-        return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-            cpu=llvm.get_host_cpu_name(),
-            features=llvm.get_host_cpu_features().flatten(),
-            opt=level,
-            reloc="pic",
-            codemodel="default",
+    def _make_machine(self, level: int) -> Any:
+        return llvm.Target.from_triple(self.triple).create_target_machine(
+            cpu=self.cpu, features=self.features, opt=level, reloc="pic", codemodel="default",
             jit=True,
-        )
+        )  # fmt: skip
+
+    def _machine(self, text: str) -> Any:
+        return self._machines[len(text) < LONG_TEXT]
+
+    def _fingerprint(self) -> str:
+        """Return a hash of what code depends on beside its text: the emitter and the machine."""
+        digest = hashlib.sha256()
+        versions = (llvmlite.__version__, llvm.llvm_version_info)
+        for part in (*versions, self.triple, self.cpu, self.features):
+            digest.update(f"{part}\n".encode())
+        for folder in (Path(__file__).parent, Path(kernel_module).parent):
+            for path in sorted(folder.rglob("*.py")):
+                digest.update(f"{path.relative_to(folder)}\n".encode())
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     def whole(self, text: str) -> str:
         """Return module text with the target's triple and data layout."""
         return f'target triple = "{self.triple}"\ntarget datalayout = "{self.layout}"\n{text}'
 
-    def link(self, text: str, names: Sequence[str], symbols: dict[str, int]) -> dict[str, int]:
-        """Compile a module and return the addresses of its functions."""
-        with self.lock:
+    def compile_module(self, text: str) -> bytes:
+        """Return the object of a module.
+
+        Parameters
+        ----------
+        text : str
+            Without triple and data layout.
+        """
+        with self._lock:
             module = llvm.parse_assembly(self.whole(text))
-            module.verify()
-            image = self.machines[len(text) < LONG_TEXT].emit_object(module)
+            return bytes(self._machine(text).emit_object(module))
+
+    def link(
+        self, image: bytes, names: Sequence[str], symbols: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Load an object and return the addresses of its symbols.
+
+        Parameters
+        ----------
+        image : bytes
+            The object.
+        names : sequence of str
+            Whose addresses are wanted.
+        symbols : mapping of str to int, optional
+            Addresses of what it needs beside the symbols of this process.
+        """
+        with self._lock:
             builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
-            for name, address in symbols.items():
+            for name, address in (symbols or {}).items():
                 builder.import_symbol(name, address)
             for name in names:
                 builder.export_symbol(name)
-            library = builder.link(self.jit, f"library{next(self._names)}")
-            self._keep.append(library)
-            return {name: library[name] for name in names}
+            library = builder.link(self._jit, f"library{next(self._names)}")
+            _keep_for_ever(library)
+            return {name: int(library[name]) for name in names}
+
+    def functions(
+        self, text: str, names: Sequence[str], symbols: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Return the addresses of functions of a module, whose object is cached on disk."""
+        key = self._key(text)
+        image = self.disk.get(key)
+        if image is not None:
+            try:
+                return self.link(image, names, symbols)
+            except RuntimeError:  # an object that checks but does not link is a miss
+                pass
+        image = self.compile_module(text)
+        addresses = self.link(image, names, symbols)
+        self.disk.put(key, image)
+        return addresses
 
     def kernel(self, kernel: Kernel) -> int:
         """Return the address of a kernel, compiled on first use of its text."""
         text = kernel.text()
-        found = self.addresses.get(text)
-        if found is not None:
-            self.counters["memory"] += 1
-            return found
-        with self.lock:
-            found = self.addresses.get(text)
+        with self._lock:
+            found = self._addresses.get(text)
+            if found is not None:
+                self.counters["memory"] += 1
+                return found
+            key = self._key(text)
+            name = "k" + key[:24]
+            image = self.disk.get(key)
+            if image is not None:
+                try:
+                    found = self.link(image, [name])[name]
+                    self.counters["disk"] += 1
+                except RuntimeError:
+                    image = None
             if found is None:
-                name = "k" + hashlib.sha256(text.encode()).hexdigest()[:24]
-                found = self.link(emit_kernel(kernel, name), [name], {})[name]
-                self.addresses[text] = found
+                image = self.compile_module(emit_kernel(kernel, name))
+                found = self.link(image, [name])[name]
                 self.counters["compiled"] += 1
+                self.disk.put(key, image)
+            self._addresses[text] = found
             return found
 
     def assembly(self, text: str) -> str:
         """Return the assembly of module text."""
-        with self.lock:
+        with self._lock:
             module = llvm.parse_assembly(self.whole(text))
-            return str(self.machines[len(text) < LONG_TEXT].emit_assembly(module))
+            return str(self._machine(text).emit_assembly(module))
+
+    def _key(self, text: str) -> str:
+        return hashlib.sha256(f"{self._version}\n{text}".encode()).hexdigest()
+
+
+def _keep_for_ever(library: Any) -> None:
+    """Keep an object alive when the interpreter clears its modules at exit, too."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))

@@ -1,21 +1,24 @@
-"""A plan made native: its code, frames for its calls, and the trampoline of its callbacks."""
+"""A plan made native: its code, frames for its calls, and its callbacks.
+
+A call takes a frame (the words that the driver works on, and an arena) from those that are free,
+or makes one; so calls from several threads do not meet.  A frame is made with all addresses but
+those of inputs and outputs, which the driver reads from the lists of a call.
+"""
 
 from __future__ import annotations
 
-import concurrent.futures
 import ctypes
+import functools
 import math
-import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from tracejit.ir.avals import ShapedArray
 from tracejit.ir.plan import (
-    Assign,
     Branch,
     Callback,
-    Copy,
     Launch,
     LibraryCall,
     Plan,
@@ -23,209 +26,307 @@ from tracejit.ir.plan import (
     Step,
     While,
 )
-from tracejit_llvm.blas import matmul_name
-from tracejit_llvm.driver import FAILED, INTERRUPTED, assemble
+from tracejit_llvm.blas import matmul_cost
+from tracejit_llvm.buffers import SMALL, Buffers
+from tracejit_llvm.driver import Native, Word, assemble
 from tracejit_llvm.emit import emit_kernel
+from tracejit_llvm.engine import Engine
+from tracejit_llvm.interrupts import Interrupts
+from tracejit_llvm.layout import QUICK, address_of
+from tracejit_llvm.pool import Pool
 
-__all__ = ["NativeExecutable"]
-
-_HEADER = object.__basicsize__
-_word_at = ctypes.c_size_t.from_address
-
-
-def _peek(array: np.ndarray[Any, Any]) -> int:
-    """Return the address of the elements, read from the array object itself: 8 times quicker."""
-    return _word_at(id(array) + _HEADER).value
-
-
-def _ask(array: np.ndarray[Any, Any]) -> int:
-    return int(array.ctypes.data)
-
-
-def _choose() -> Any:
-    """Return the quick way if it gives right answers in this interpreter, else the slow one."""
-    probes: list[np.ndarray[Any, Any]] = [
-        np.zeros(3),
-        np.zeros((2, 2), np.int8)[1:],
-        np.zeros(()),
-        np.zeros((0, 4)),
-    ]
-    return _peek if all(_peek(p) == _ask(p) for p in probes) else _ask
-
-
-address_of = _choose()
-
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
-_ARGUMENTS = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-_RUN = ctypes.CFUNCTYPE(ctypes.c_int64, *_ARGUMENTS)
-_RUN_WITH_GIL = ctypes.PYFUNCTYPE(ctypes.c_int64, *_ARGUMENTS)
+__all__ = ["NativeExecutable", "Services"]
 
 WORTH_SHARING = 10_000.0
 """Nanoseconds of work from which a launch is cut into chunks, each of at least :data:`CHUNK`."""
 CHUNK = 4_000.0
-MOST_CHUNKS = 32
-LONG = 50e6
+MOST_CHUNKS = 256
+LONG = 10e6
 """Nanoseconds from which a run on the main thread can be interrupted."""
-QUICK = 10_000.0
-"""Nanoseconds below which a plan runs without giving the GIL away."""
+WORTH_RELEASING = 10_000.0
+"""Nanoseconds from which a plan runs without the GIL."""
+MOST_FREE_FRAMES = 16
+
+_calm = ctypes.c_int64(0)
+"""The interrupt flag of runs that cannot be interrupted."""
 
 
-def _duration(steps: Sequence[Step]) -> float:
-    """Estimate nanoseconds; a loop of unknown length is endless."""
+class Services(Protocol):
+    """What an executable uses of its backend."""
+
+    engine: Engine
+    pool: Pool
+    buffers: Buffers
+    interrupts: Interrupts
+    run_address: int
+
+    def library(self, name: str, dtype: np.dtype[Any]) -> int:
+        """Return the address of a library function."""
+
+    def count_callback(self) -> None:
+        """Count one call back."""
+
+
+def duration(steps: Sequence[Step]) -> float:
+    """Return estimated nanoseconds on one core; a loop of unknown length is endless."""
     total = 0.0
     for step in steps:
         if isinstance(step, Launch):
             total += step.cost
         elif isinstance(step, Repeat):
-            total += step.count * _duration(step.body)
+            total += step.count * (10.0 + duration(step.body))
         elif isinstance(step, While):
             return math.inf
         elif isinstance(step, Branch):
-            total += max(map(_duration, step.branches), default=0.0)
+            total += max(map(duration, step.branches), default=0.0)
         elif isinstance(step, LibraryCall):
-            total += 0.1 * math.prod(step.params[:4])
+            total += matmul_cost(step.params)[0]
         elif isinstance(step, Callback):
-            total += 10_000.0
+            total += WORTH_RELEASING
     return total
 
 
-def _chunks(step: Launch) -> int:
-    """Return into how many chunks of rows a launch is cut; by its cost alone."""
-    if step.cost < WORTH_SHARING:
+def _chunks(cost: float, rows: int) -> int:
+    """Return into how many parts a step may be cut; the pool makes fewer for few threads."""
+    if cost < WORTH_SHARING:
         return 1
-    return max(1, min(step.rows, MOST_CHUNKS, int(step.cost / CHUNK)))
+    return max(1, min(rows, MOST_CHUNKS, int(cost / CHUNK)))
 
 
 class _Frame:
-    """The words of one call in progress, and its arena."""
+    """The words of one call in progress, and its arena.
 
-    __slots__ = ("address", "arena", "context", "context_address", "error", "words")
+    A large arena is only held during a call, so that all executables share the same few blocks.
+    """
+
+    __slots__ = (
+        "address", "arena", "arena_start", "buffers", "callables", "context", "owner", "words",
+    )  # fmt: skip
 
     def __init__(self, owner: NativeExecutable) -> None:
         code = owner.code
-        self.words = (ctypes.c_int64 * (code.scratch + code.frame))()
-        self.address = ctypes.addressof(self.words) + 8 * code.scratch
-        self.arena = np.empty(owner.plan.arena_bytes + 64, np.uint8)
-        start = -(-self.arena.ctypes.data // 64) * 64
-        at = code.scratch
-        for n, slot in enumerate(owner.plan.slots):
-            if slot.kind == "arena":
-                self.words[at + n] = start + slot.number
-            elif slot.kind == "constant":
-                self.words[at + n] = owner.constants[slot.number].ctypes.data
-        self.error: BaseException | None = None
-        self.context = (ctypes.c_int64 * 4)()
-        self.context_address = ctypes.addressof(self.context)
+        self.owner = owner
+        self.words = (ctypes.c_int64 * code.frame)()
+        self.arena: np.ndarray[Any, Any] | None = None
+        self.arena_start = 0
+        self.buffers: tuple[Any, Any] = ((), ())
+        self.callables = [functools.partial(owner.call_back, self, c) for c in code.callbacks]
+        self.context = (ctypes.c_int64 * len(Word))()
+        self.address = ctypes.addressof(self.context)
+        frame = ctypes.addressof(self.words)
+        self.context[Word.CODE] = owner.code_address
+        self.context[Word.FRAME] = frame
+        self.context[Word.SCRATCH] = frame + 8 * code.scratch
+        self.context[Word.FLAG] = ctypes.addressof(_calm)
+        self.context[Word.CALLABLES] = id(self.callables)
+        for n, address in owner.constant_slots:
+            self.words[n] = address
+        if owner.plan.arena_bytes and not owner.borrows_arena:
+            self.take_arena()
+
+    def take_arena(self) -> None:
+        """Hold an arena from now on."""
+        owner = self.owner
+        nbytes = owner.plan.arena_bytes
+        if owner.borrows_arena:
+            self.arena = owner.services.buffers.empty((nbytes,), _BYTE)
+            start = address_of(self.arena)
+        else:
+            self.arena = np.empty(nbytes + 64, np.uint8)
+            start = -(-address_of(self.arena) // 64) * 64
+        if start != self.arena_start:
+            self.arena_start = start
+            for n, offset in owner.arena_slots:
+                self.words[n] = start + offset
+
+    def point(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Write the addresses of a call's buffers, where the driver does not read them."""
+        for n, s in enumerate(self.owner.plan.slots):
+            if s.kind == "input":
+                self.words[n] = address_of(inputs[s.number])
+            elif s.kind == "output":
+                self.words[n] = address_of(outputs[s.number])
+
+    def repair(self) -> None:
+        """Point back what the steps of the last call pointed elsewhere."""
+        for n, address in self.owner.moved_constants:
+            self.words[n] = address
+        for n, offset in self.owner.moved_places:
+            self.words[n] = self.arena_start + offset
+
+
+_BYTE = np.dtype(np.uint8)
 
 
 class NativeExecutable:
-    """Runs a plan; may be called from several threads at once."""
+    """Runs a plan; may be called from several threads at once.
 
-    def __init__(self, plan: Plan, backend: Any) -> None:
+    Parameters
+    ----------
+    plan : Plan
+        What to run.
+    services : Services
+        The backend.
+    """
+
+    def __init__(self, plan: Plan, services: Services) -> None:
         self.plan = plan
-        self.backend = backend
-        self.constants = [
-            np.ascontiguousarray(getattr(c, "buf", c)).reshape(np.shape(getattr(c, "buf", c)))
-            for c in plan.constants
+        self.services = services
+        self._constants = [_on_host(c) for c in plan.constants]
+        self._tables: list[np.ndarray[Any, Any]] = []
+        self._addresses = [services.engine.kernel(k) for k in plan.kernels]
+        cost = duration(plan.steps)
+        self.code = code = assemble(
+            plan, self._native, bound=QUICK, release=cost >= WORTH_RELEASING
+        )
+        self._words = np.array(code.words, np.int64)
+        self.code_address = address_of(self._words)
+        places = [(n, s.number) for n, s in enumerate(plan.slots) if s.kind == "arena"]
+        constants = [
+            (n, address_of(self._constants[s.number]))
+            for n, s in enumerate(plan.slots)
+            if s.kind == "constant"
         ]
-        self._tables: list[Any] = []
-        self._pooled = False
-        engine = backend.engine
-        addresses = [engine.kernel(k) for k in plan.kernels]
-
-        def launch(step: Launch) -> tuple[int, int, int, int]:
-            sizes = np.array([*step.sizes, 0], np.int64)
-            floats = np.array([*step.floats, 0.0], np.float64)
-            self._tables += [sizes, floats]
-            chunks = _chunks(step) if plan.kernels[step.kernel].parallel else 1
-            self._pooled |= chunks > 1
-            return addresses[step.kernel], sizes.ctypes.data, floats.ctypes.data, chunks
-
-        def library(step: LibraryCall) -> tuple[int, int]:
-            sizes = np.array(step.params, np.int64)
-            self._tables.append(sizes)
-            dtype = plan.slots[step.slots[0]].aval.dtype
-            return backend.library(matmul_name(dtype)), sizes.ctypes.data
-
-        self.code = assemble(plan, launch, library)
-        self.words = np.array(self.code.words, np.int64)
-        self._code_address = self.words.ctypes.data
-        self._run = (_RUN_WITH_GIL if self._quick() else _RUN)(backend.run_address)
-        at = self.code.scratch
-        self._inputs = [(at + n, s.number) for n, s in enumerate(plan.slots) if s.kind == "input"]
-        self._outputs = [(at + n, s.number) for n, s in enumerate(plan.slots) if s.kind == "output"]
+        self.arena_slots, self.constant_slots = places, constants
+        self.moved_places = [(n, a) for n, a in places if n in code.moved]
+        self.moved_constants = [(n, a) for n, a in constants if n in code.moved]
+        self.borrows_arena = plan.arena_bytes >= SMALL
+        self._repairs = bool(self.moved_places or self.moved_constants)
+        self._long = cost >= LONG
+        # What makes a call more than a few words and a jump.
+        self._plain = QUICK and not (
+            code.callbacks or code.pooled or self._long or self.borrows_arena or self._repairs
+        )
         self._frames: list[_Frame] = []
-        self._long = _duration(plan.steps) > LONG
-        self._lock = threading.Lock()
+        self._run = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(services.run_address)
 
     def __call__(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        frame = self._frames.pop() if self._frames else _Frame(self)
-        words = frame.words
-        for n, number in self._inputs:
-            words[n] = address_of(inputs[number])
-        for n, number in self._outputs:
-            words[n] = address_of(outputs[number])
-        if self.code.callbacks:
-            trampoline = _CALLBACK(lambda n, address: self._callback(frame, n))
-            frame.context[1] = ctypes.cast(trampoline, ctypes.c_void_p).value or 0
-        if self._pooled:
-            frame.context[2] = self.backend.pool.address()
-        if self._long and threading.current_thread() is threading.main_thread():
-            status = self._run_interruptibly(frame)
-        else:
-            status = self._run(self._code_address, frame.address, frame.context_address)
-        self._frames.append(frame)
-        if status == FAILED:
-            error, frame.error = frame.error, None
-            assert error is not None
-            raise error
+        """Run on C-contiguous arrays of the shapes and dtypes of the plan.
 
-    def _run_interruptibly(self, frame: _Frame) -> int:
-        """Run in another thread, so that Python may handle signals in this one meanwhile.
-
-        An exception of a signal handler (KeyboardInterrupt) sets the flag that the driver looks at
-        once a trip, and is raised when the run has ended.
+        Raises
+        ------
+        BaseException
+            What a callback raised, or a signal handler (KeyboardInterrupt).
         """
-        running = self.backend.runner().submit(
-            self._run, self._code_address, frame.address, frame.context_address
-        )
+        if type(inputs) is not list:
+            inputs = list(inputs)
+        if type(outputs) is not list:
+            outputs = list(outputs)
         try:
-            return int(running.result())
-        except BaseException:
-            frame.context[0] = INTERRUPTED
-            while not running.done():
-                concurrent.futures.wait([running])
-            frame.context[0] = 0
+            frame = self._frames.pop()
+        except IndexError:
+            frame = _Frame(self)
+        context = frame.context
+        context[_INPUTS] = id(inputs)
+        context[_OUTPUTS] = id(outputs)
+        if self._plain:
+            self._run(frame.address)
             self._frames.append(frame)
-            raise
-
-    def _quick(self) -> bool:
-        steps = self.plan.steps
-        return all(isinstance(s, (Launch, Copy, Assign)) for s in steps) and (
-            sum(s.cost for s in steps if isinstance(s, Launch)) < QUICK
-        )
-
-    def _callback(self, frame: _Frame, number: int) -> int:
-        step = self.code.callbacks[number]
+            return
         try:
-            self.backend.counted["callbacks"] += 1
-            arrays = [self._view(frame, n, False) for n in step.inputs]
-            for n, result in zip(step.outputs, step.function(*arrays), strict=True):
-                self._view(frame, n, True)[...] = result
-        except BaseException as error:
-            frame.error = error
-            return 2
-        return 0
-
-    def _view(self, frame: _Frame, slot: int, writable: bool) -> np.ndarray[Any, Any]:
-        aval = self.plan.slots[slot].aval
-        address = int(frame.words[self.code.scratch + slot])
-        memory: Any = (ctypes.c_char * max(aval.nbytes, 1)).from_address(address)
-        out: np.ndarray[Any, Any] = np.ndarray(aval.shape, aval.dtype, buffer=memory)
-        if not writable:
-            out.flags.writeable = False
-        return out
+            self._run_with_care(frame, inputs, outputs)
+        finally:
+            frame.buffers = ((), ())
+            if self.borrows_arena:
+                frame.arena = None
+            if len(self._frames) < MOST_FREE_FRAMES:
+                self._frames.append(frame)
 
     def text(self, stage: str) -> str:
-        text = "\n".join(emit_kernel(k, f"kernel{n}") for n, k in enumerate(self.plan.kernels))
-        return text if stage == "llvm" else self.backend.engine.assembly(text)
+        """Return the kernels of the plan as ``"llvm"`` text or as ``"asm"``."""
+        if stage not in ("llvm", "asm"):
+            raise ValueError(f"the stages of this backend are 'llvm' and 'asm'; got {stage!r}")
+        texts = [emit_kernel(k, f"kernel{n}") for n, k in enumerate(self.plan.kernels)]
+        if stage == "asm":
+            texts = [self.services.engine.assembly(t) for t in texts]
+        return "\n".join(texts)
+
+    def _run_with_care(self, frame: _Frame, inputs: list[Any], outputs: list[Any]) -> None:
+        services = self.services
+        if self.borrows_arena:
+            frame.take_arena()
+        if self._repairs:
+            frame.repair()
+        if not QUICK:
+            frame.point(inputs, outputs)
+        if self.code.callbacks:
+            frame.buffers = (inputs, outputs)
+        if self.code.pooled:
+            frame.context[Word.POOL] = services.pool.address()
+        if not (self._long and services.interrupts.usable()):
+            self._run(frame.address)
+            return
+        frame.context[Word.FLAG] = services.interrupts.flag
+        try:
+            with services.interrupts:
+                self._run(frame.address)
+        finally:
+            frame.context[Word.FLAG] = ctypes.addressof(_calm)
+
+    def _native(self, step: Launch | LibraryCall) -> Native:
+        if isinstance(step, LibraryCall):
+            dtype = self.plan.slots[step.slots[0]].aval.dtype
+            function = self.services.library(step.name, dtype)
+            rows = step.params[0]
+            cost, shared = matmul_cost(step.params)
+            chunks = _chunks(cost, rows) if shared else 1
+            return Native(function, self._table(step.params, np.int64), 0, rows, chunks)
+        chunks = 1
+        if self.plan.kernels[step.kernel].parallel:
+            chunks = _chunks(step.cost, step.rows)
+        return Native(
+            self._addresses[step.kernel],
+            self._table(step.sizes, np.int64),
+            self._table(step.floats, np.float64),
+            step.rows,
+            chunks,
+        )
+
+    def _table(self, numbers: Sequence[float], dtype: Any) -> int:
+        table = np.array([*numbers, 0], dtype)
+        self._tables.append(table)
+        return address_of(table)
+
+    def call_back(self, frame: _Frame, step: Callback) -> None:
+        """Call the function of a step on the values in its slots; the driver calls this."""
+        self.services.count_callback()
+        arrays = [self._view(frame, n) for n in step.inputs]
+        for array in arrays:
+            array.flags.writeable = False
+        results = step.function(*arrays)
+        if len(results) != len(step.outputs):
+            raise ValueError(
+                f"{step.name}: the callback must return {len(step.outputs)} arrays; "
+                f"got {len(results)}"
+            )
+        for n, result in zip(step.outputs, results, strict=True):
+            aval = self.plan.slots[n].aval
+            value = np.asarray(result)
+            if value.shape != aval.shape or value.dtype != aval.dtype:
+                raise ValueError(
+                    f"{step.name}: the callback must return an array of {aval}; got shape "
+                    f"{value.shape} and dtype {value.dtype}"
+                )
+            np.copyto(self._view(frame, n), value)
+
+    def _view(self, frame: _Frame, slot: int) -> np.ndarray[Any, Any]:
+        """Return a slot's value as an array that keeps alive what it may lie in."""
+        aval: ShapedArray = self.plan.slots[slot].aval
+        block = _block_type(max(aval.nbytes, 1)).from_address(frame.words[slot])
+        block.kept = (frame.arena, frame.buffers, self._constants)
+        return np.ndarray(aval.shape, aval.dtype, buffer=block)
+
+
+_INPUTS, _OUTPUTS = int(Word.INPUTS), int(Word.OUTPUTS)
+
+
+@functools.lru_cache(maxsize=256)
+def _block_type(nbytes: int) -> Any:
+    """Return a ctypes array type whose objects take attributes."""
+    return type("Block", (ctypes.c_char * nbytes,), {})
+
+
+def _on_host(constant: Any) -> np.ndarray[Any, Any]:
+    """Return a constant as a C-contiguous array of its own rank."""
+    array = getattr(constant, "buf", constant)
+    return np.asarray(array, order="C")

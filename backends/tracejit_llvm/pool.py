@@ -2,8 +2,9 @@
 
 A job is a ticket: its generation in the high half of a word, the chunks that remain in the low
 half.  Workers and the caller count it down by compare-and-swap, so a late worker can only take a
-chunk that is still there.  Idle workers spin for a while, then sleep (a futex on Linux, else they
-yield).  One caller has the pool at a time; a second one that comes meanwhile runs its job alone.
+chunk that is still there.  Idle workers spin for a while, then sleep (a futex on Linux, elsewhere
+they nap); so does a caller that waits for the last chunks.  One caller has the pool at a time; a
+second one that comes meanwhile runs its job alone.
 
 What is computed does not depend on who runs a chunk, nor on how many chunks there are.
 """
@@ -12,18 +13,18 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import threading
-from typing import Any
 
-import numpy as np
-
-__all__ = ["Pool", "pool_text"]
+__all__ = ["Pool", "default_threads", "pool_text"]
 
 # Words of the state, each on a cache line of its own where it is contended.
 _WORDS = 128
 _SPIN_LIMIT = 40
+_MOST_CHUNKS = 41
 _SPIN = 4000
+_CHUNKS_PER_THREAD = 8
 
 
 def _pause(triple: str) -> tuple[str, str]:
@@ -34,26 +35,37 @@ def _pause(triple: str) -> tuple[str, str]:
     return "", ""
 
 
-def _sleep(triple: str) -> tuple[str, str]:
-    """Return how to wait until a generation changes, and how to wake who waits."""
+def _futex(triple: str) -> tuple[str, str]:
+    """Return the bodies of ``futex_wait(word, seen)`` and ``futex_wake(word)``."""
     number = {"x86_64": 202, "aarch64": 98}.get(triple.split("-")[0])
     if number is None or not sys.platform.startswith("linux"):
-        return "call i32 @sched_yield()", "add i64 0, 0"
-    call = f"call i64 (i64, ...) @syscall(i64 {number}, ptr %generation, "
+        return "call i32 @usleep(i32 50)", "add i64 0, 0"
+    call = f"call i64 (i64, ...) @syscall(i64 {number}, ptr %word, "
     return (
-        call + "i32 128, i32 %g, ptr null, ptr null, i32 0)",
+        call + "i32 128, i32 %seen, ptr null, ptr null, i32 0)",
         call + "i32 129, i32 2147483647, ptr null, ptr null, i32 0)",
     )
 
 
 def pool_text(triple: str) -> str:
-    """Return the text of ``pool_run(state, function, argument, chunks)`` and ``worker(state)``."""
+    """Return the text of ``pool_run(state, function, argument, chunks)``, ``worker(state)`` and
+    ``pool_stop(state)``."""
     declare, pause = _pause(triple)
-    wait, wake = _sleep(triple)
+    wait, wake = _futex(triple)
     return f"""
 {declare}
-declare i32 @sched_yield()
+declare i32 @usleep(i32)
 declare i64 @syscall(i64, ...)
+
+define internal void @futex_wait(ptr %word, i32 %seen) {{
+  %r = {wait}
+  ret void
+}}
+
+define internal void @futex_wake(ptr %word) {{
+  %r = {wake}
+  ret void
+}}
 
 define internal void @pool_drain(ptr %s) {{
 entry:
@@ -78,7 +90,13 @@ claim:
 work:
   %i = sub i64 %rest, 1
   call void %fn(ptr %arg, i64 %i, i64 %n)
-  %d = atomicrmw add ptr %pdone, i64 1 acq_rel
+  %d = atomicrmw add ptr %pdone, i64 1 seq_cst
+  %pwaiting = getelementptr i64, ptr %s, i64 56
+  %waiting = load atomic i64, ptr %pwaiting seq_cst, align 8
+  %asleep = icmp ne i64 %waiting, 0
+  br i1 %asleep, label %wake, label %try
+wake:
+  call void @futex_wake(ptr %pdone)
   br label %try
 out:
   ret void
@@ -115,9 +133,12 @@ park:
   %t2 = load atomic i64, ptr %s seq_cst, align 8
   %rest2 = and i64 %t2, 4294967295
   %has2 = icmp ne i64 %rest2, 0
-  br i1 %has2, label %unpark, label %sleep
+  %stop2 = load atomic i64, ptr %pstop seq_cst, align 8
+  %stopped2 = icmp ne i64 %stop2, 0
+  %stay = or i1 %has2, %stopped2
+  br i1 %stay, label %unpark, label %sleep
 sleep:
-  %w = {wait}
+  call void @futex_wait(ptr %generation, i32 %g)
   br label %unpark
 unpark:
   %o2 = atomicrmw sub ptr %psleepers, i64 1 seq_cst
@@ -129,7 +150,17 @@ bye:
   ret void
 }}
 
-define void @pool_run(ptr %s, ptr %fn, ptr %arg, i64 %n) {{
+; Workers leave when they next look; a change of generation wakes those that are about to sleep.
+define void @pool_stop(ptr %s) {{
+  %pstop = getelementptr i64, ptr %s, i64 32
+  %generation = getelementptr i32, ptr %s, i64 1
+  store atomic i64 1, ptr %pstop seq_cst, align 8
+  %t = atomicrmw add ptr %s, i64 4294967296 seq_cst
+  call void @futex_wake(ptr %generation)
+  ret void
+}}
+
+define void @pool_run(ptr %s, ptr %fn, ptr %arg, i64 %wanted) {{
 entry:
   %alone = icmp eq ptr %s, null
   br i1 %alone, label %serial, label %lock
@@ -148,6 +179,10 @@ start:
   %parg = getelementptr i64, ptr %s, i64 17
   %pn = getelementptr i64, ptr %s, i64 18
   %psleepers = getelementptr i64, ptr %s, i64 24
+  %pmost = getelementptr i64, ptr %s, i64 41
+  %most = load atomic i64, ptr %pmost monotonic, align 8
+  %fewer = icmp slt i64 %wanted, %most
+  %n = select i1 %fewer, i64 %wanted, i64 %most
   store atomic ptr %fn, ptr %pfn monotonic, align 8
   store atomic ptr %arg, ptr %parg monotonic, align 8
   store atomic i64 %n, ptr %pn monotonic, align 8
@@ -162,13 +197,13 @@ start:
   %any = icmp sgt i64 %sleepers, 0
   br i1 %any, label %wake, label %part
 wake:
-  %w = {wake}
+  call void @futex_wake(ptr %generation)
   br label %part
 part:
   call void @pool_drain(ptr %s)
   br label %wait
 wait:
-  %k = phi i64 [ 0, %part ], [ %k1, %pausing ], [ 0, %yield ]
+  %k = phi i64 [ 0, %part ], [ %k1, %pausing ]
   %d = load atomic i64, ptr %pdone acquire, align 8
   %finished = icmp eq i64 %d, %n
   br i1 %finished, label %out, label %pausing
@@ -176,10 +211,22 @@ pausing:
   {pause}
   %k1 = add i64 %k, 1
   %spinning = icmp slt i64 %k1, 2000
-  br i1 %spinning, label %wait, label %yield
-yield:
-  %y = call i32 @sched_yield()
-  br label %wait
+  br i1 %spinning, label %wait, label %park
+park:
+  %pwaiting = getelementptr i64, ptr %s, i64 56
+  store atomic i64 1, ptr %pwaiting seq_cst, align 8
+  br label %look
+look:
+  %d1 = load atomic i64, ptr %pdone seq_cst, align 8
+  %finished1 = icmp eq i64 %d1, %n
+  br i1 %finished1, label %awake, label %sleep
+sleep:
+  %seen = trunc i64 %d1 to i32
+  call void @futex_wait(ptr %pdone, i32 %seen)
+  br label %look
+awake:
+  store atomic i64 0, ptr %pwaiting seq_cst, align 8
+  br label %out
 out:
   store atomic i64 0, ptr %plock release, align 8
   ret void
@@ -202,26 +249,28 @@ class Pool:
 
     Parameters
     ----------
-    worker : int
-        Address of the native function ``worker``.
+    worker, stop : int
+        Addresses of the native functions ``worker`` and ``pool_stop``.
     """
 
-    def __init__(self, worker: int) -> None:
-        self.worker = worker
+    def __init__(self, worker: int, stop: int) -> None:
         self.threads = default_threads()
-        self.running = 0
+        self._worker = worker
+        self._stop = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(stop)
         self._lock = threading.Lock()
-        self._states: list[Any] = []
         self._new_state()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 
     def _new_state(self) -> None:
-        words = np.zeros(_WORDS, np.int64)
-        words[_SPIN_LIMIT] = _SPIN
-        self._states.append(words)  # workers of an earlier state may still look at it
-        self.words = words
-        self.running = 0
+        # Never freed: workers of an earlier state may still look at it, also at exit.
+        words = (ctypes.c_int64 * (_WORDS + 8))()
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(words))
+        self._state = -(-ctypes.addressof(words) // 64) * 64
+        self._words = (ctypes.c_int64 * _WORDS).from_address(self._state)
+        self._words[_SPIN_LIMIT] = _SPIN
+        self._words[_MOST_CHUNKS] = _CHUNKS_PER_THREAD * self.threads
+        self._running = 0
 
     def _forget(self) -> None:
         """In a forked child there are no workers, and the lock may have been taken."""
@@ -232,26 +281,50 @@ class Pool:
         """Return the state's address for ``pool_run``, starting workers; 0 for one thread."""
         if self.threads == 1:
             return 0
-        if self.running < self.threads - 1:
+        if self._running < self.threads - 1:
             self._start()
-        return int(self.words.ctypes.data)
+        return self._state
 
     def _start(self) -> None:
         with self._lock:
+            if os.name != "posix":
+                self.threads = 1
+                return
             create = ctypes.CDLL(None).pthread_create
             create.argtypes = [ctypes.c_void_p] * 4
-            while self.running < self.threads - 1:
-                thread = ctypes.c_uint64()
-                state = ctypes.c_void_p(self.words.ctypes.data)
-                if create(ctypes.byref(thread), None, ctypes.c_void_p(self.worker), state):
-                    self.threads = self.running + 1  # the system gives no more
-                    break
-                self.running += 1
+            # Signals are for the threads of Python.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                while self._running < self.threads - 1:
+                    thread = ctypes.c_uint64()
+                    if create(ctypes.addressof(thread), None, self._worker, self._state):
+                        self.threads = self._running + 1  # the system gives no more
+                        break
+                    self._running += 1
+                    _detach(thread.value)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def set_num_threads(self, n: int) -> None:
-        """Use `n` threads from the next call on."""
+        """Use `n` threads from the next call on.
+
+        Raises
+        ------
+        ValueError
+            If `n` is less than 1.
+        """
+        if n < 1:
+            raise ValueError(f"set_num_threads: n must be at least 1; got {n}")
         with self._lock:
-            if n - 1 < self.running:
-                self.words[32] = 1  # stop: these workers leave when they next look
-                self._new_state()
             self.threads = n
+            self._words[_MOST_CHUNKS] = _CHUNKS_PER_THREAD * n
+            if n - 1 < self._running:
+                self._stop(self._state)
+                self._new_state()
+
+
+def _detach(thread: int) -> None:
+    """Let a thread's resources go when it ends."""
+    detach = ctypes.CDLL(None).pthread_detach
+    detach.argtypes = [ctypes.c_void_p]
+    detach(thread)
