@@ -159,7 +159,6 @@ from tracejit.numpy.manipulation import (
     insert,
     matrix_transpose,
     moveaxis,
-    pad,
     permute_dims,
     ravel,
     repeat,
@@ -197,6 +196,7 @@ from tracejit.numpy.numeric import (
     trapezoid,
     unwrap,
 )
+from tracejit.numpy.padding import pad
 from tracejit.numpy.products import (
     cross,
     diag,

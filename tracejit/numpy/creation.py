@@ -39,6 +39,14 @@ from tracejit.ops.shape import broadcast_in_dim, reshape
 from tracejit.ops.shape import full as full_op
 from tracejit.ops.slicing import concatenate
 
+__all__ = [
+    "F64", "I64", "arange", "array", "asarray", "ascontiguousarray", "astype", "copy",
+    "diag_indices", "empty", "empty_like", "eye", "from_dlpack", "frombuffer", "fromfunction",
+    "full", "full_like", "geomspace", "identity", "indices", "linspace", "logspace", "meshgrid",
+    "mgrid", "ogrid", "ones", "ones_like", "tri", "tril", "tril_indices", "triu",
+    "triu_indices", "vander", "zeros", "zeros_like",
+]  # fmt: skip
+
 F64 = DTYPES["f64"]
 I64 = DTYPES["i64"]
 

@@ -19,6 +19,13 @@ from tracejit.ops.logical import and_, eq, le, lt, ne, not_, or_, select, xor
 from tracejit.ops.reduction import reduce_and
 from tracejit.ops.shape import full
 
+__all__ = [
+    "BOOL", "allclose", "array_equal", "array_equiv", "choose_where", "equal", "greater",
+    "greater_equal", "isclose", "iscomplex", "iscomplexobj", "isfinite", "isinf", "isnan",
+    "isneginf", "isposinf", "isreal", "isrealobj", "isscalar", "less", "less_equal",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "signbit", "truth",
+]  # fmt: skip
+
 BOOL = DTYPES["bool"]
 
 

@@ -35,6 +35,12 @@ from tracejit.ops.shape import full, reshape
 from tracejit.ops.slicing import pad
 from tracejit.ops.transcendental import atan2, sin
 
+__all__ = [
+    "F64", "LONGEST_UNROLLED", "angle", "around", "clip", "convolve", "correlate", "diff",
+    "ediff1d", "gradient", "imag", "interp", "nan_to_num", "polyval", "real", "round", "sinc",
+    "trapezoid", "unwrap",
+]  # fmt: skip
+
 F64 = DTYPES["f64"]
 
 

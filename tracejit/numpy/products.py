@@ -32,6 +32,11 @@ from tracejit.ops.logical import eq, select
 from tracejit.ops.shape import broadcast_in_dim, reduce_sum, reshape, transpose
 from tracejit.ops.slicing import concatenate
 
+__all__ = [
+    "I64", "cross", "diag", "diagflat", "diagonal", "dot", "einsum", "einsum_path", "inner",
+    "iota_plus", "kron", "matmul", "outer", "tensordot", "trace", "vdot", "vecdot",
+]  # fmt: skip
+
 I64 = DTYPES["i64"]
 
 

@@ -34,31 +34,11 @@ from tracejit.ops.shape import broadcast_in_dim, expand_dims
 from tracejit.ops.slicing import concatenate
 
 __all__ = [
-    "OPERANDS",
-    "UnsupportedArgument",
-    "array_of",
-    "arrays_of",
-    "as_inexact",
-    "aval_of",
-    "broadcast",
-    "broadcast_shapes",
-    "cast",
-    "common_dtype",
-    "concrete_value",
-    "dtype_or",
-    "float_of",
-    "is_low_precision",
-    "known",
-    "no_out",
-    "normal_axes",
-    "normal_axis",
-    "operand",
-    "promote_operands",
-    "static_shape",
-    "stretch",
-    "sum_dtype",
-    "typed_scalar",
-]
+    "OPERANDS", "UnsupportedArgument", "array_of", "arrays_of", "as_inexact", "aval_of",
+    "broadcast", "broadcast_shapes", "cast", "common_dtype", "common_inexact", "concrete_value",
+    "dtype_or", "float_of", "is_low_precision", "known", "no_out", "normal_axes", "normal_axis",
+    "operand", "promote_operands", "static_shape", "stretch", "sum_dtype", "typed_scalar",
+]  # fmt: skip
 
 OPERANDS = (Array, Tracer, np.ndarray, np.generic, bool, int, float, complex)
 """The types that primitives take."""

@@ -41,6 +41,14 @@ from tracejit.ops.logical import ne, not_, select
 from tracejit.ops.shape import reduce_sum, reshape
 from tracejit.ops.slicing import pad
 
+__all__ = [
+    "F32", "I64", "all", "amax", "amin", "any", "any_zero", "argmax", "argmin", "average",
+    "count_nonzero", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "highest",
+    "lowest", "max", "mean", "min", "nanargmax", "nanargmin", "nancumprod", "nancumsum",
+    "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "prod", "ptp",
+    "std", "sum", "var",
+]  # fmt: skip
+
 I64 = DTYPES["i64"]
 F32 = DTYPES["f32"]
 

@@ -50,6 +50,14 @@ from tracejit.ops.logical import (
 from tracejit.ops.shape import broadcast_in_dim, full, reshape
 from tracejit.ops.slicing import concatenate, flip, slice_
 
+__all__ = [
+    "F64", "I64", "argpartition", "argsort", "argwhere", "bincount", "choose", "compress",
+    "digitize", "extract", "flatnonzero", "histogram", "histogram_bin_edges", "isin", "lexsort",
+    "median", "nonzero", "partition", "percentile", "piecewise", "quantile",
+    "ravel_multi_index", "searchsorted", "select_", "sort", "take", "take_along_axis", "unique",
+    "unravel_index", "where",
+]  # fmt: skip
+
 I64 = DTYPES["i64"]
 F64 = DTYPES["f64"]
 

@@ -46,7 +46,9 @@ from tracejit.ops.logical import and_, eq, ge, lt, select
 from tracejit.ops.shape import broadcast_in_dim, full, reshape, transpose
 from tracejit.ops.windows import dynamic_slice, dynamic_update_slice
 
-__all__ = ["At"]
+__all__ = [
+    "At", "IndexedUpdate",
+]  # fmt: skip
 
 I64 = DTYPES["i64"]
 Combine = Callable[[Any, Any], Any] | None

@@ -43,6 +43,12 @@ from tracejit.ops.special import erf, erf_inv
 from tracejit.ops.transcendental import log, log1p, tan
 from tracejit.random.keys import bits, split
 
+__all__ = [
+    "F32", "F64", "I32", "I64", "bernoulli", "categorical", "cauchy", "choice", "exponential",
+    "gumbel", "laplace", "logistic", "normal", "permutation", "rademacher", "randint",
+    "shuffle", "truncated_normal", "uniform",
+]  # fmt: skip
+
 F32, F64 = DTYPES["f32"], DTYPES["f64"]
 I32, I64 = DTYPES["i32"], DTYPES["i64"]
 
