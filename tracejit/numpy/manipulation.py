@@ -20,6 +20,7 @@ from tracejit.numpy.promotion import (
     concrete_value,
     dtype_or,
     known,
+    no_out,
     normal_axes,
     normal_axis,
     operand,
@@ -220,7 +221,7 @@ def _pieces(name: str, arrays: Any, dtype: Any = None) -> list[Any]:
 
 def concatenate(arrays: Any, axis: Any = 0, out: None = None, *, dtype: Any = None) -> Any:
     """As :func:`numpy.concatenate`."""
-    del out
+    no_out("concatenate", out)
     xs = _pieces("concatenate", arrays, dtype)
     if axis is None:
         return slicing.concatenate([ops.reshape(x, (get_aval(x).size,)) for x in xs], 0)
@@ -232,7 +233,7 @@ concat = concatenate
 
 def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None) -> Any:
     """As :func:`numpy.stack`."""
-    del out
+    no_out("stack", out)
     xs = _pieces("stack", arrays, dtype)
     shapes = [get_aval(x).shape for x in xs]
     if len(set(shapes)) != 1:

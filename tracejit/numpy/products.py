@@ -17,6 +17,7 @@ from tracejit.numpy.promotion import (
     arrays_of,
     broadcast_shapes,
     cast,
+    no_out,
     normal_axes,
     normal_axis,
     operand,
@@ -46,7 +47,7 @@ def _pair(x: Any, y: Any) -> list[Any]:
 
 def matmul(x1: Any, x2: Any, /, out: None = None, *, dtype: Any = None) -> Any:
     """As :func:`numpy.matmul`: products of stacks of matrices."""
-    del out
+    no_out("matmul", out)
     x, y = _pair(x1, x2)
     if dtype is not None:
         x, y = cast(x, canonical(dtype)), cast(y, canonical(dtype))
@@ -80,7 +81,7 @@ def matmul(x1: Any, x2: Any, /, out: None = None, *, dtype: Any = None) -> Any:
 
 def dot(a: Any, b: Any, out: None = None) -> Any:
     """As :func:`numpy.dot`."""
-    del out
+    no_out("dot", out)
     x, y = _pair(a, b)
     m, n = get_aval(x).shape, get_aval(y).shape
     if not m or not n:
@@ -117,7 +118,7 @@ def inner(a: Any, b: Any) -> Any:
 
 def outer(a: Any, b: Any, out: None = None) -> Any:
     """As :func:`numpy.outer`."""
-    del out
+    no_out("outer", out)
     x, y = _pair(a, b)
     x, y = _flat(x), _flat(y)
     return multiply(reshape(x, (get_aval(x).size, 1)), y)
@@ -269,7 +270,8 @@ def einsum(
     **how: Any,
 ) -> Any:
     """As :func:`numpy.einsum`; the order of contraction is chosen by opt_einsum."""
-    del out, how
+    no_out("einsum", out)
+    del how
     if not isinstance(subscripts, str):
         subscripts, operands = _spelled(subscripts, operands)
     xs = arrays_of(promote_operands([operand(x) for x in operands]))

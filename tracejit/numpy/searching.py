@@ -22,6 +22,7 @@ from tracejit.numpy.promotion import (
     cast,
     concrete_value,
     known,
+    no_out,
     normal_axes,
     normal_axis,
     operand,
@@ -102,7 +103,8 @@ def piecewise(
 
 def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     """As :func:`numpy.choose`; out of range the nearest choice is taken."""
-    del out, mode
+    no_out("choose", out)
+    del mode
     xs = promote_operands([operand(c) for c in choices])
     result = xs[-1]
     for i in reversed(range(len(xs) - 1)):
@@ -120,7 +122,7 @@ def extract(condition: Any, arr: Any) -> Any:
 
 def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
     """As :func:`numpy.compress`; the condition must be known when tracing."""
-    del out
+    no_out("compress", out)
     mask = known(operand(condition), "compress()", "How many are kept must be static.")
     return take(a, np.nonzero(np.asarray(mask))[0], axis)
 
@@ -141,7 +143,7 @@ def take(
     `mode` is "clip" (traced indices by default), "wrap" or "fill"; indices known to be out of
     range raise if there is none.
     """
-    del out
+    no_out("take", out)
     x = array_of(a)
     if axis is None:
         x, axis = reshape(x, (get_aval(x).size,)), 0
@@ -337,7 +339,8 @@ def quantile(
     keepdims: bool = False,
 ) -> Any:
     """As :func:`numpy.quantile`: linear, lower, higher, nearest, midpoint."""
-    del out, overwrite_input
+    no_out("quantile", out)
+    del overwrite_input
     if method not in _METHODS:
         raise ShapeError(f"quantile: method must be one of {', '.join(_METHODS)}; got {method!r}")
     x = array_of(a)
