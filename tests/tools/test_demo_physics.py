@@ -1,6 +1,6 @@
 """The demonstration's numerics against what is known of shallow water; its answers to bad input.
 
-All on NumPy: the same functions run elsewhere.
+The physics is tested on NumPy, and tracejit against NumPy: the functions are the same.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pytest
 from tracejit.tools.cli import main
 from tracejit.tools.demo import run as command
 from tracejit.tools.demo.elevation import Elevation, ElevationError, built_in, from_file, refine
-from tracejit.tools.demo.engines import numpy_engine
-from tracejit.tools.demo.inversion import gradient_check, misfit, wrong_guess
+from tracejit.tools.demo.engines import numpy_engine, tracejit_engine
+from tracejit.tools.demo.inversion import gradient_check, misfit, recover, wrong_guess
 from tracejit.tools.demo.progress import Progress
 from tracejit.tools.demo.shallow_water import GRAVITY, stable_step, step, still_water
 from tracejit.tools.demo.simulation import Setting, Source, place_gauges, run
@@ -225,6 +225,31 @@ def test_misfit_is_least_at_the_truth_and_its_slope_checks(island: Elevation) ->
     assert gradient_check(lambda p: float(slope @ p), 1.1 * slope, truth) > 0.05
 
 
+def test_tracejit_does_what_numpy_does(island: Elevation) -> None:
+    source = _source(island)
+    setting = Setting.of(island, source.amplitude)
+    plain = run(numpy_engine(), setting, source, 20)
+    fast = run(tracejit_engine(), setting, source, 20, 2)
+    assert all(np.abs(a - b).max() < 1e-9 for a, b in zip(fast.state, plain.state, strict=True))
+    assert np.abs(fast.peak - plain.peak).max() < 1e-9
+    assert np.abs(fast.series - plain.series).max() < 1e-9
+    assert len(fast.frames) == 3
+
+
+def test_source_is_recovered() -> None:
+    coarse = refine(built_in(), 32)
+    source = _source(coarse)
+    setting = Setting.of(coarse, source.amplitude)
+    engine = tracejit_engine()
+    records = run(engine, setting, source, 80).series
+    guess = wrong_guess(setting, source)
+    found = recover(engine, setting, source, records, guess)
+    assert found.distance < 20.0
+    assert abs(found.found.amplitude - source.amplitude) < 0.01
+    assert found.gradient_error < 1e-5
+    assert found.misfit[1] < 1e-5 * found.misfit[0]
+
+
 def test_refined_bed_stays_between_its_neighbours() -> None:
     given = built_in()
     assert given.bed.shape == (91, 120)
@@ -354,11 +379,12 @@ def test_pictures_are_written(
     from PIL import Image
 
     np.save(tmp_path / "own.npy", GOOD)
-    monkeypatch.setattr(command, "available", lambda threads: [])
     monkeypatch.setattr(command, "jax_engine", lambda: None)
     arguments = ["--elevation", str(tmp_path / "own.npy"), "--size", "24", "--steps", "12"]
     assert main(["demo", *arguments, "--out", str(tmp_path / "out")]) == 0
-    assert "own.npy: 24 x 16 cells" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "own.npy: 24 x 16 cells" in said
+    assert all(word in said for word in ("NumPy", "tracejit", "water before", "recovered", "true"))
     with Image.open(tmp_path / "out" / "tsunami.png") as still:
         assert still.format == "PNG"
     with Image.open(tmp_path / "out" / "tsunami.gif") as moving:

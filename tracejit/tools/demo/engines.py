@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Engine", "available", "jax_engine", "numpy_engine", "tracejit_engine"]
+import tracejit as tj
+
+__all__ = ["Engine", "jax_engine", "numpy_engine", "tracejit_engine"]
 
 Function = Callable[..., Any]
 
@@ -52,17 +54,14 @@ def numpy_engine() -> Engine:
     return Engine("NumPy", np, _loop, _same, None, _same, _same)
 
 
-def tracejit_engine(threads: int | None = None) -> Engine | None:
-    """Return tracejit, or None where it is not complete.
+def tracejit_engine(threads: int | None = None) -> Engine:
+    """Return tracejit.
 
     Parameters
     ----------
     threads : int, optional
         Number of threads; tracejit's default if not given.
     """
-    tj = importlib.import_module("tracejit")
-    if not hasattr(tj, "jit"):
-        return None
     if threads is not None:
         tj.set_num_threads(threads)
     return _jax_like("tracejit", tj, tj.numpy, tj.lax)
@@ -75,11 +74,6 @@ def jax_engine() -> Engine | None:
     jax = importlib.import_module("jax")
     jax.config.update("jax_enable_x64", True)
     return _jax_like("JAX", jax, importlib.import_module("jax.numpy"), jax.lax)
-
-
-def available(threads: int | None = None) -> list[Engine]:
-    """Return the engines that compile and differentiate, best first."""
-    return [e for e in (tracejit_engine(threads), jax_engine()) if e is not None]
 
 
 def _jax_like(name: str, library: Any, xp: Any, lax: Any) -> Engine:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tracejit.tools.demo.animation import animate
 from tracejit.tools.demo.elevation import Elevation, ElevationError, built_in, from_file, refine
-from tracejit.tools.demo.engines import Engine, available, jax_engine, numpy_engine
+from tracejit.tools.demo.engines import Engine, jax_engine, numpy_engine, tracejit_engine
 from tracejit.tools.demo.figures import draw_peak
 from tracejit.tools.demo.inversion import Recovery, recover, wrong_guess
 from tracejit.tools.demo.progress import Progress
@@ -145,8 +145,7 @@ def _demonstrate(options: argparse.Namespace, given: Elevation) -> None:
     source = _source(given, options)
     setting = Setting.of(refine(given, options.size), source.amplitude, options.border)
     steps, segments = _steps(setting, options.steps)
-    engines = available(options.threads)
-    engine = engines[0] if engines else numpy_engine()
+    engine = tracejit_engine(options.threads)
     rows, columns = setting.elevation.bed.shape
     print(
         f"{given.name}: {columns} x {rows} cells of {setting.elevation.dx:.0f} m, "
@@ -159,8 +158,7 @@ def _demonstrate(options: argparse.Namespace, given: Elevation) -> None:
     animate(moving, setting, result)
     _print_table(_rows(engine, setting, source, result, steps // segments))
     _print_mass(setting, source, result, steps // segments)
-    if engine.value_and_grad is not None:
-        _print_recovery(_recovery(options, given, source, engine, setting, steps))
+    _print_recovery(_recovery(options, given, source, engine, setting, steps))
     print(f"wrote {picture} and {moving}; {time.perf_counter() - began:.0f} s in all")
 
 
@@ -196,12 +194,11 @@ def _rows(engine: Engine, setting: Setting, source: Source, result: Run, few: in
         pairs = zip(state, plain.first, strict=True)
         return max(float(np.max(np.abs(a - b))) for a, b in pairs)
 
-    rows = [Row("NumPy", None, plain.step_seconds, None)]
-    if engine.name != "NumPy":
-        rows.append(
-            Row(engine.name, result.compile_seconds, result.step_seconds, difference(result.first))
-        )
-    peer = None if engine.name == "JAX" else jax_engine()
+    rows = [
+        Row("NumPy", None, plain.step_seconds, None),
+        Row(engine.name, result.compile_seconds, result.step_seconds, difference(result.first)),
+    ]
+    peer = jax_engine()
     if peer is not None:
         other = run(peer, setting, source, 5 * few, 5)
         rows.append(
