@@ -1,0 +1,107 @@
+"""Transcendental functions, alone and in a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.harness import Case
+
+__all__ = ["cases"]
+
+Function = Callable[..., Any]
+
+
+def _chain(xp: Any) -> Function:
+    return lambda x: xp.tanh(xp.exp(xp.sin(x)))
+
+
+def _one(name: str) -> Callable[[Any], Function]:
+    return lambda xp: lambda x: getattr(xp, name)(x)
+
+
+def _tracejit(make: Callable[[Any], Function]) -> Callable[[], Function]:
+    def build() -> Function:
+        import tracejit
+        import tracejit.numpy as tnp
+
+        return tracejit.jit(make(tnp))
+
+    return build
+
+
+def _jax(make: Callable[[Any], Function]) -> Callable[[], Function]:
+    def build() -> Function:
+        import jax
+
+        return jax.jit(make(jax.numpy))
+
+    return build
+
+
+def _numba(text: str) -> Callable[[], Function]:
+    def build() -> Function:
+        import numba
+
+        names: dict[str, Any] = {"np": np, "prange": numba.prange}
+        exec(
+            "def apply(x):\n"
+            "    out = np.empty_like(x)\n"
+            "    for i in prange(x.size):\n"
+            f"        out[i] = {text}\n"
+            "    return out\n",
+            names,
+        )
+        return numba.njit(parallel=True)(names["apply"])
+
+    return build
+
+
+def _torch(make: Callable[[Any], Function]) -> Callable[[], Function]:
+    def build() -> Function:
+        import torch
+
+        torch._dynamo.reset()
+        return torch.compile(make(torch), dynamic=False)
+
+    return build
+
+
+def cases(quick: bool) -> list[Case]:
+    """Return the rows."""
+    ways: list[tuple[str, Callable[[Any], Function], str]] = [
+        ("tanh(exp(sin x))", _chain, "np.tanh(np.exp(np.sin(x[i])))")
+    ]
+    ways += [(name, _one(name), f"np.{name}(x[i])") for name in ("sin", "exp", "log", "tanh")]
+    rows = []
+    for n in (100_000,) if quick else (10_000, 1_000_000):
+        for dtype, tolerance in (("float64", 1e-14), ("float32", 2e-6)):
+            arguments = _arguments(n, dtype)
+            rows += [
+                Case(
+                    name,
+                    f"{n}",
+                    dtype,
+                    arguments,
+                    {
+                        "tracejit": _tracejit(make),
+                        "numpy": _numpy(make),
+                        "jax": _jax(make),
+                        "numba": _numba(text),
+                        "torch": _torch(make),
+                    },
+                    tolerance,
+                )
+                for name, make, text in ways
+            ]
+    return rows
+
+
+def _numpy(make: Callable[[Any], Function]) -> Callable[[], Function]:
+    return lambda: make(np)
+
+
+def _arguments(n: int, dtype: str) -> Callable[[], tuple[Any, ...]]:
+    return lambda: (np.random.default_rng(0).uniform(0.1, 10.0, n).astype(dtype),)
