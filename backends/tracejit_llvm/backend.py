@@ -62,7 +62,7 @@ class LLVMBackend:
     def library(self, name: str, dtype: np.dtype[Any]) -> int:
         """Return the address of the native function of a library call."""
         if name not in LIBRARIES:
-            raise ValueError(f"the library calls of this backend: {sorted(LIBRARIES)}; got {name!r}")
+            raise ValueError(f"library calls of this backend: {sorted(LIBRARIES)}; got {name!r}")
         with self._lock:
             if not self._libraries:
                 names = ["matmul_dgemm", "matmul_sgemm"]

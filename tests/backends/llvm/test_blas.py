@@ -1,0 +1,85 @@
+"""Matrix products: BLAS, and the small ones done here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tracejit_llvm import make_backend
+from tracejit_llvm.blas import matmul_cost
+
+from tracejit.ir.avals import ShapedArray
+from tracejit.ir.plan import LibraryCall, Plan, Slot
+
+SIZES = [
+    (1, 1, 1, 1), (1, 8, 8, 8), (3, 5, 7, 2), (2, 4, 8, 16), (2, 4, 8, 17), (2, 3, 9, 5),
+    (2, 3, 16, 5), (2, 33, 4, 4), (1, 1, 40, 50), (1, 40, 1, 50), (1, 1, 1, 200), (4, 30, 20, 10),
+    (0, 2, 3, 4), (2, 0, 3, 4), (2, 3, 0, 4), (2, 3, 4, 0), (2, 30, 40, 0), (0, 0, 0, 0),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def backend() -> Any:
+    return make_backend()
+
+
+def product(backend: Any, a: Any, b: Any, flags: tuple[int, int]) -> Any:
+    """Return ``a @ b`` of stacks of matrices that are stored transposed as `flags` say."""
+    (batch, m, k), n = a.shape, b.shape[2]
+    stored = [
+        np.ascontiguousarray(x.swapaxes(1, 2)) if f else x
+        for x, f in zip((a, b), flags, strict=True)
+    ]
+    avals = [ShapedArray(x.shape, x.dtype) for x in stored]
+    avals.append(ShapedArray((batch, m, n), a.dtype))
+    slots = [Slot("input", 0, avals[0]), Slot("input", 1, avals[1]), Slot("output", 0, avals[2])]
+    step = LibraryCall("matmul", (0, 1, 2), (batch, m, n, k, *flags))
+    plan = Plan("matmul", (), (step,), tuple(slots), tuple(avals[:2]), (avals[2],))
+    out = np.full((batch, m, n), np.nan, a.dtype)
+    room = np.full(out.size + 64, 7, a.dtype)  # what lies behind the result must stay as it is
+    target = room[: out.size].reshape(out.shape)
+    target[...] = np.nan
+    backend.compile(plan)(stored, [target])
+    assert (room[out.size :] == 7).all()
+    return target
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("flags", [(0, 0), (1, 0), (0, 1), (1, 1)])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_matmul(backend: Any, sizes: Any, flags: Any, dtype: Any) -> None:
+    batch, m, n, k = sizes
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((batch, m, k)).astype(dtype)
+    b = rng.standard_normal((batch, k, n)).astype(dtype)
+    got = product(backend, a, b, flags)
+    wanted = a.astype(np.float64) @ b.astype(np.float64)
+    bound = 4 * k * np.finfo(dtype).eps * (np.abs(a) @ np.abs(b)).astype(np.float64)
+    assert got.shape == wanted.shape
+    assert (np.abs(got - wanted) <= bound).all()
+
+
+@pytest.mark.parametrize("n", [3, 30])
+def test_specials_go_through(backend: Any, n: int) -> None:
+    a, b = np.ones((1, n, n)), np.eye(n)[None]
+    a[0, 1, 2], a[0, 2, 0] = np.nan, np.inf
+    got = product(backend, a, b, (0, 0))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(got, a @ b)
+
+
+def test_bits_do_not_depend_on_threads(backend: Any) -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.random((5000, 4, 4)), rng.random((5000, 4, 4))
+    assert matmul_cost((5000, 4, 4, 4))[1]
+    results = []
+    for threads in (1, 2, 3, 7):
+        backend.set_num_threads(threads)
+        results.append(product(backend, a, b, (0, 0)).tobytes())
+    assert len(set(results)) == 1
+
+
+def test_an_unknown_call_is_named(backend: Any) -> None:
+    with pytest.raises(ValueError, match="matmul.*'svd'"):
+        backend.library("svd", np.dtype(np.float64))
