@@ -185,6 +185,18 @@ def test_a_small_wave_moves_at_the_speed_of_long_waves() -> None:
     assert abs(wave @ x / wave.sum() - 10e3 - 800.0 * c) < 5.0
 
 
+def test_first_order_is_upwind() -> None:
+    """At Courant number 1 a small wave to the east moves one cell a step, unchanged."""
+    cells, depth = 60, 50.0
+    c = math.sqrt(GRAVITY * depth)
+    lift = np.zeros((3, cells))
+    lift[:, 20:30] = 1e-7 * np.random.default_rng(0).uniform(0.0, 1.0, 10)
+    state: State = (depth + lift, c * lift, np.zeros_like(lift))
+    bed = np.full_like(lift, -depth)
+    new = _steps(state, bed, 100.0, 100.0 / c, 9, border="reflecting", order=1, drag=0.0)
+    np.testing.assert_allclose(new[0] - depth, np.roll(lift, 9, axis=1), atol=1e-12)
+
+
 def test_symmetry() -> None:
     """Turning or mirroring the problem turns or mirrors the answer."""
     state, bed = _rough(17, 29)

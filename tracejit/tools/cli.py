@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from tracejit.tools.demo.run import add_arguments, demo
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 2 for input that cannot be used.
+        The exit status: 0, 2 for input that cannot be used, or 130 if interrupted.
     """
     parser = argparse.ArgumentParser(
         prog="tracejit", description="Traces, transforms and compiles NumPy programs."
@@ -30,4 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     summary = "a tsunami over real bathymetry, forward and differentiated"
     add_arguments(commands.add_parser("demo", help=summary, description=summary.capitalize()))
     options = parser.parse_args(argv)
-    return demo(options)
+    try:
+        return demo(options)
+    except KeyboardInterrupt:
+        print("\ntracejit: interrupted", file=sys.stderr)
+        return 130

@@ -182,7 +182,7 @@ def _draw_map(
     inset = axes.inset_axes((0.6, 0.93, 0.37, 0.028))
     mappable = ScalarMappable(norm, colours)
     bar = figure.colorbar(mappable, cax=inset, orientation="horizontal", extend="min")
-    ticks = [t for t in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0) if t <= top]
+    ticks = [t for t in (0.02, 0.1, 0.5, 2.0, 10.0) if t <= top]
     bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
     bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=8)
