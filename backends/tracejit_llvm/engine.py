@@ -67,6 +67,7 @@ class Engine:
         self.counters = {"compiled": 0, "memory": 0, "disk": 0}
         self._version = self._fingerprint()
         self._addresses: dict[str, int] = {}
+        self._brief: dict[str, int] = {}
         self._names = itertools.count()
         self._lock = threading.RLock()
         if hasattr(os, "register_at_fork"):
@@ -102,17 +103,20 @@ class Engine:
         """Return module text with the target's triple and data layout."""
         return f'target triple = "{self.triple}"\ntarget datalayout = "{self.layout}"\n{text}'
 
-    def compile_module(self, text: str) -> bytes:
+    def compile_module(self, text: str, brief: bool = False) -> bytes:
         """Return the object of a module.
 
         Parameters
         ----------
         text : str
             Without triple and data layout.
+        brief : bool
+            Whether code generation should be quick.
         """
         with self._lock:
             module = llvm.parse_assembly(self.whole(text))
-            return bytes(self._machine(text).emit_object(module))
+            machine = self._machines[0] if brief else self._machine(text)
+            return bytes(machine.emit_object(module))
 
     def link(
         self, image: bytes, names: Sequence[str], symbols: Mapping[str, int] | None = None
@@ -154,30 +158,55 @@ class Engine:
         self.disk.put(key, image)
         return addresses
 
-    def kernel(self, kernel: Kernel) -> int:
-        """Return the address of a kernel, compiled on first use of its text."""
+    def kernel(self, kernel: Kernel, brief: bool = False) -> int:
+        """Return the address of a kernel, compiled on first use of its text.
+
+        Parameters
+        ----------
+        kernel : Kernel
+            What to compile.
+        brief : bool
+            Whether the work it is wanted for is so short that quick code generation is worth more
+            than quick code.  Longer work has it made anew; the results are the same bits.
+        """
         text = kernel.text()
         with self._lock:
             found = self._addresses.get(text)
+            if found is None and brief:
+                found = self._brief.get(text)
             if found is not None:
                 self.counters["memory"] += 1
                 return found
             key = self._key(text)
-            name = "k" + key[:24]
-            image = self.disk.get(key)
-            if image is not None:
-                try:
-                    found = self.link(image, [name])[name]
-                    self.counters["disk"] += 1
-                except RuntimeError:
-                    image = None
+            found = self._from_disk(key)
+            if found is not None:
+                self._addresses[text] = found
+                return found
+            known = self._addresses
+            if brief:
+                known, key = self._brief, self._key(f"{text}\nbrief")
+                found = self._from_disk(key)
             if found is None:
-                image = self.compile_module(emit_kernel(kernel, name))
+                name = _function(key)
+                image = self.compile_module(emit_kernel(kernel, name), brief)
                 found = self.link(image, [name])[name]
                 self.counters["compiled"] += 1
                 self.disk.put(key, image)
-            self._addresses[text] = found
+            known[text] = found
             return found
+
+    def _from_disk(self, key: str) -> int | None:
+        """Return the address of a kernel whose object is on disk."""
+        image = self.disk.get(key)
+        if image is None:
+            return None
+        name = _function(key)
+        try:
+            found = self.link(image, [name])[name]
+        except RuntimeError:  # an object that checks but does not link is a miss
+            return None
+        self.counters["disk"] += 1
+        return found
 
     def assembly(self, text: str) -> str:
         """Return the assembly of module text."""
@@ -187,6 +216,11 @@ class Engine:
 
     def _key(self, text: str) -> str:
         return hashlib.sha256(f"{self._version}\n{text}".encode()).hexdigest()
+
+
+def _function(key: str) -> str:
+    """Return the name of the kernel with this key."""
+    return "k" + key[:24]
 
 
 def _keep_for_ever(library: Any) -> None:

@@ -43,6 +43,8 @@ CHUNK = 4_000.0
 MOST_CHUNKS = 256
 LONG = 10e6
 """Nanoseconds from which a run on the main thread can be interrupted."""
+BRIEF = 100_000.0
+"""Nanoseconds of a run below which its kernels are compiled the quick way."""
 WORTH_RELEASING = 10_000.0
 """Nanoseconds from which a plan runs without the GIL."""
 MOST_FREE_FRAMES = 16
@@ -174,8 +176,8 @@ class NativeExecutable:
         self.services = services
         self._constants = [_on_host(c) for c in plan.constants]
         self._tables: list[np.ndarray[Any, Any]] = []
-        self._addresses = [services.engine.kernel(k) for k in plan.kernels]
         cost = duration(plan.steps)
+        self._addresses = [services.engine.kernel(k, brief=cost < BRIEF) for k in plan.kernels]
         self.code = code = assemble(
             plan, self._native, bound=QUICK, release=cost >= WORTH_RELEASING
         )

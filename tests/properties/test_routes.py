@@ -58,8 +58,8 @@ def recipes(draw: Any) -> Any:
     for n in range(draw(st.integers(1, 9))):
         kind = draw(
             st.sampled_from(
-                ["one", "two", "roll", "flip", "transpose", "window", "pad", "join", "sum", "max", "stencil",
-                 "prod", "argmax", "reshape", "spread", "at", "set", "call", "loop"]
+                ["one", "two", "roll", "flip", "transpose", "window", "pad", "join", "sum", "max",
+                 "stencil", "prod", "argmax", "reshape", "spread", "at", "set", "call", "loop"]
             )
         )  # fmt: skip
         a, b = draw(st.integers(0, n + 1)), draw(st.integers(0, n + 1))
