@@ -10,6 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+
 from tracejit_llvm.buffers import SMALL, Buffers
 
 F64 = np.dtype(np.float64)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tracejit_llvm.cache import MAGIC, DiskCache, cache_dir
-from tracejit_llvm.engine import Engine
 
 from tracejit.ir import scalar as s
 from tracejit.ir.kernel import BufferParam, For, Kernel, Store
 from tracejit.ir.scalar import IndexVar, Loop
+from tracejit_llvm.cache import MAGIC, DiskCache, cache_dir
+from tracejit_llvm.engine import Engine
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
@@ -242,7 +242,7 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
         subprocess.run(
             [sys.executable, "-c", SCRIPT],
             capture_output=True, text=True, timeout=120, check=True, env=environment,
-        ).stdout.strip()  # fmt: skip
+        ).stdout.strip()
         for _ in range(2)
     ]
     assert lines == ["[1.0, 2.0, 3.0, 4.0] 1 0", "[1.0, 2.0, 3.0, 4.0] 0 1"]

@@ -16,9 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tracejit_llvm import layout, make_backend
-from tracejit_llvm.driver import assemble
-from tracejit_llvm.executable import duration
 
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
@@ -37,6 +34,9 @@ from tracejit.ir.plan import (
 )
 from tracejit.ir.scalar import IndexVar, Loop
 from tracejit.testing.plans import run_plan
+from tracejit_llvm import layout, make_backend
+from tracejit_llvm.driver import assemble
+from tracejit_llvm.executable import duration
 
 
 @pytest.fixture(scope="module")

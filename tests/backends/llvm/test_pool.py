@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tracejit_llvm import make_backend
-from tracejit_llvm.pool import default_threads
 
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.kernel import BufferParam, For, Kernel, Store
 from tracejit.ir.plan import Launch, Plan, Repeat, Slot
 from tracejit.ir.scalar import IndexVar, Loop
+from tracejit_llvm import make_backend
+from tracejit_llvm.pool import default_threads
 
 N = 30_011
 VECTOR = ShapedArray((N,), np.float64)
