@@ -234,6 +234,9 @@ COSTS: dict[str, int] = {
 """Relative cost of an operation; its keys are the vocabulary."""
 
 
+_FOLDED: dict[str, Any] = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
+
+
 def apply(op: str, *args: Expr) -> Expr:
     """Return a pointwise operation, folding trivial cases that are exact.
 
@@ -259,6 +262,10 @@ def apply(op: str, *args: Expr) -> Expr:
             return const(folded, BOOL)
         return _make(op, args, BOOL)
     if is_float(a.dtype):
+        if op in _FOLDED and a.op == args[1].op == "const":
+            with np.errstate(all="ignore"):
+                x, y = (np.asarray(value_of(v), v.dtype)[()] for v in args)
+                return const(_FOLDED[op](x, y), a.dtype)
         if op == "mul":
             for x, y in ((a, args[1]), (args[1], a)):
                 if y.op == "const" and value_of(y) == 1.0:
