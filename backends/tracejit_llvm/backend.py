@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ class LLVMBackend:
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return an uninitialised C-contiguous array, in recycled memory if it is large."""
         return self.buffers.empty(shape, dtype)
+
+    def allocator(self, shape: tuple[int, ...], dtype: Any) -> Callable[[], Any]:
+        """Return a function that does what `empty` does for one shape and dtype, sooner."""
+        return self.buffers.allocator(shape, dtype)
 
     def set_num_threads(self, n: int) -> None:
         """Use `n` threads from the next call on; results do not depend on it."""

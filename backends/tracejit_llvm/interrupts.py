@@ -6,7 +6,7 @@ run is never.  So while the main thread is in a long run a native handler stands
 calls it, and sets the flag that the driver looks at.
 
 The structure of ``sigaction`` differs between systems, but the handler is its first word on those
-where this is used; all else is copied as the system gave it.
+where this is used, which is checked each time; all else is copied as the system gave it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Interrupts:
         self._previous = ctypes.c_size_t.from_address(previous)
         self._depth = 0
         self._act: Any = None
+        self._handler_of = ctypes.pythonapi.PyOS_getsig
+        self._handler_of.restype, self._handler_of.argtypes = ctypes.c_void_p, [ctypes.c_int]
         if sys.platform in ("linux", "darwin"):
             self._act = ctypes.CDLL(None).sigaction
             self._act.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
@@ -55,7 +57,8 @@ class Interrupts:
         if self._depth == 1:
             action = self._current()
             before = int.from_bytes(action[:8], sys.byteorder)
-            if before not in (_DEFAULT, _IGNORED, self._handler):
+            known = before == (self._handler_of(signal.SIGINT) or _DEFAULT)
+            if known and before not in (_DEFAULT, _IGNORED, self._handler):
                 self._previous.value = before
                 self._set(action, self._handler)
 

@@ -137,3 +137,17 @@ def test_threads_never_share_a_block() -> None:
         t.join()
     assert not wrong
     assert buffers.recycled > 0
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (0,), (), LARGE])
+def test_an_allocator_does_what_empty_does(shape: tuple[int, ...]) -> None:
+    buffers = Buffers()
+    allocate = buffers.allocator(shape, F64)
+    x, y = allocate(), allocate()
+    assert x.shape == y.shape == shape
+    assert x.dtype == F64
+    assert not np.shares_memory(x, y)
+    if x.nbytes >= SMALL:
+        del x
+        allocate()
+        assert buffers.recycled == 1
