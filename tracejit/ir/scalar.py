@@ -264,8 +264,8 @@ def apply(op: str, *args: Expr) -> Expr:
     if is_float(a.dtype):
         if op in _FOLDED and a.op == args[1].op == "const":
             with np.errstate(all="ignore"):
-                x, y = (np.asarray(value_of(v), v.dtype)[()] for v in args)
-                return const(_FOLDED[op](x, y), a.dtype)
+                numbers = [v.dtype.type(value_of(v)) for v in args]
+                return const(_FOLDED[op](*numbers), a.dtype)
         if op == "mul":
             for x, y in ((a, args[1]), (args[1], a)):
                 if y.op == "const" and value_of(y) == 1.0:
