@@ -282,6 +282,15 @@ def test_callbacks_from_several_threads(backend: Any) -> None:
     assert backend.counters()["callbacks"] == before + 400
 
 
+def test_what_a_callback_returns_is_let_go(backend: Any) -> None:
+    slots = (Slot("input", 0, vector(4)), Slot("output", 0, vector(4)))
+    call = Callback("call", lambda x: [x], (0,), (1,))
+    run = backend.compile(plan((Repeat(2000, (call,)),), slots))
+    before = sys.getrefcount(None)
+    run([np.ones(4)], [np.zeros(4)])
+    assert abs(sys.getrefcount(None) - before) < 1000
+
+
 def test_an_executable_and_its_callbacks_can_be_freed(backend: Any) -> None:
     class Big:
         pass
@@ -397,6 +406,42 @@ def test_an_interrupt_ends_a_long_run_at_once_and_all_goes_on() -> None:
             print(time.perf_counter() - sent < 1)
         """
     ) == ["True"] * 5
+
+
+@POSIX
+def test_a_loop_without_launches_can_be_interrupted() -> None:
+    assert in_a_process(
+        """
+        from tracejit.ir.plan import Copy
+        moving = backend.compile(plan(Repeat(10_000_000_000, (Copy(1, 0, 32),))))
+        later()
+        try:
+            moving([x], [out])
+            print("not interrupted")
+        except KeyboardInterrupt:
+            print(time.perf_counter() - sent < 0.2)
+        """
+    ) == ["True"]
+
+
+@POSIX
+def test_the_native_handler_is_there_during_a_long_run_alone() -> None:
+    assert in_a_process(
+        """
+        import ctypes
+        get = ctypes.pythonapi.PyOS_getsig
+        get.restype = ctypes.c_void_p
+        before, meanwhile = get(signal.SIGINT), []
+        def look(a):
+            meanwhile.append(get(signal.SIGINT))
+            return [a]
+        call = Callback("look", look, (0,), (1,))
+        run = backend.compile(plan(call, Repeat(10_000_000, (step,))))
+        for _ in range(2):
+            run([x], [out])
+            print(get(signal.SIGINT) == before, meanwhile[-1] == backend.interrupts._handler)
+        """
+    ) == ["True"] * 4
 
 
 @POSIX
