@@ -17,7 +17,6 @@ import os
 import secrets
 import stat
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,8 +64,6 @@ class DiskCache:
     def __init__(self, folder: Path | None, most: int = LARGEST_CACHE) -> None:
         self.folder = folder
         self.most = most
-        self._lock = threading.Lock()
-        self._writes = 0
 
     def get(self, key: str) -> bytes | None:
         """Return the object stored under `key`, or ``None``.
@@ -101,10 +98,8 @@ class DiskCache:
             if not _private(self.folder.lstat(), stat.S_ISDIR):
                 return
             self._write(key, image)
-            with self._lock:
-                self._writes += 1
-                due = self._writes % WRITES_BETWEEN_SWEEPS == 1
-            if due:
+            # By chance, so that many short processes sweep as often as one that is long.
+            if secrets.randbelow(WRITES_BETWEEN_SWEEPS) == 0:
                 self._sweep()
         except OSError:
             return

@@ -3,10 +3,10 @@
 A job is a ticket: its generation in the high half of a word, the chunks that remain in the low
 half.  Workers and the caller count it down by compare-and-swap, so a late worker can only take a
 chunk that is still there.  Idle workers spin for a while, then sleep (a futex on Linux, elsewhere
-they nap); so does a caller that waits for the last chunks.  Who spins gives its processor away every
-64 pauses: on a machine whose other core is taken, two threads without that took 1.9 times as long
-as one, and with it 1.03 times.  One caller has the pool at a time; a
-second one that comes meanwhile runs its job alone.
+they nap); so does a caller that waits for the last chunks.  Who spins gives its processor away
+every 64 pauses: on a machine whose other core is taken, two threads without that took 1.9 times as
+long as one, and with it 1.03 times.  One caller has the pool at a time; a second one that comes
+meanwhile runs its job alone.
 
 What is computed does not depend on who runs a chunk, nor on how many chunks there are.
 """

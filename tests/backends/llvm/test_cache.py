@@ -151,7 +151,7 @@ def test_a_folder_that_cannot_be_made_is_no_cache(tmp_path: Path) -> None:
 def test_the_files_used_longest_ago_are_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracejit_llvm.cache.WRITES_BETWEEN_SWEEPS", 2)
+    monkeypatch.setattr("tracejit_llvm.cache.WRITES_BETWEEN_SWEEPS", 1)
     cache = DiskCache(tmp_path / "cache", most=10_000)
     keys = [f"{n:064x}" for n in range(9)]
     for n, key in enumerate(keys[:8]):
