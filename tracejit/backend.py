@@ -6,7 +6,7 @@ A backend is found by its entry point in the group ``tracejit.backends``, whose 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from tracejit.ir.plan import Plan
@@ -52,6 +52,9 @@ class Backend(Protocol):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return an uninitialised C-contiguous buffer (recycled where that pays)."""
+
+    def allocator(self, shape: tuple[int, ...], dtype: Any) -> Callable[[], Any]:
+        """Return a function that does what :meth:`empty` does for one shape, quickly."""
 
     def set_num_threads(self, n: int) -> None:
         """Use `n` threads from the next call on; results do not depend on it."""

@@ -142,7 +142,7 @@ def make_dispatcher(
             w.match(name, x)
         outputs = []
         for n, aval in enumerate(ready.plan.outputs):
-            w.line(f"o{n} = empty({aval.shape!r}, {w.constant(aval.dtype)})")
+            w.line(f"o{n} = {w.constant(ready.backend.allocator(aval.shape, aval.dtype))}()")
             outputs.append(f"o{n}")
         w.line(f"execute([{', '.join(w.buffers)}], [{', '.join(outputs)}])")
         for n, aval in enumerate(ready.program.out_avals):
@@ -160,7 +160,6 @@ def make_dispatcher(
         "Array": Array,
         "MISS": MISS,
         "array": np.array,
-        "empty": ready.backend.empty,
         "execute": ready.executable,
         "ndarray": np.ndarray,
         "new": new,

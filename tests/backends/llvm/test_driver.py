@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tracejit_llvm import make_backend
 
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
@@ -29,6 +28,7 @@ from tracejit.ir.plan import (
 )
 from tracejit.ir.scalar import IndexVar, Loop
 from tracejit.testing.plans import run_plan
+from tracejit_llvm import make_backend
 
 VECTOR = ShapedArray((4,), np.float64)
 SCALAR = ShapedArray((), np.float64)
