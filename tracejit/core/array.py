@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from tracejit.core.described import Described
 from tracejit.core.errors import DonatedError, DTypeError
 from tracejit.ir.avals import ShapedArray
 
@@ -51,7 +52,7 @@ def read_only_view(buf: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return view if plain is dtype else view.view(dtype)
 
 
-class Array:
+class Array(Described):
     """An immutable array on a device.
 
     Make one with :func:`tracejit.numpy.asarray` and its kin.
@@ -78,36 +79,6 @@ class Array:
         raise DTypeError(f"arrays are immutable; cannot set {name!r}")
 
     __delattr__ = __setattr__  # type: ignore[assignment]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Element type."""
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.aval.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self.aval.size
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the elements."""
-        return self.aval.nbytes
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return self.aval.dtype.itemsize
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if dtype is not None and np.dtype(dtype) != self.aval.dtype:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tracejit.core.array import Array
+from tracejit.core.described import Described
 from tracejit.core.errors import ConcretizationError, DTypeError
 from tracejit.core.interpreter import Interpreter
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
@@ -21,7 +22,7 @@ from tracejit.ir.avals import ShapedArray
 __all__ = ["Tracer", "get_aval", "is_traced"]
 
 
-class Tracer:
+class Tracer(Described):
     """A traced array: an aval and the interpreter that owns it.
 
     Subclasses are the transformations' own.  ``concrete`` is the value where the interpreter
@@ -38,36 +39,6 @@ class Tracer:
     def concrete(self) -> Any:
         """The value behind the tracer if it is known, else ``None``."""
         return None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Element type."""
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.aval.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self.aval.size
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the elements."""
-        return self.aval.nbytes
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return self.aval.dtype.itemsize
 
     def _refuse(self, what: str, remedy: str) -> NoReturn:
         raise ConcretizationError(
