@@ -541,7 +541,8 @@ def histogram(
     given = None if weights is None else _on_host("histogram", weights)
     if not isinstance(bins, (int, str)):
         bins = _on_host("histogram", bins)
-    counts, edges = np.histogram(_on_host("histogram", a), bins, range, density, given)
+    options: dict[str, Any] = {"density": density, "weights": given}
+    counts, edges = np.histogram(_on_host("histogram", a), bins, range, **options)
     return from_numpy(counts), from_numpy(edges)
 
 
