@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tracejit.compiler.pipeline import compile_program
+from tracejit.compiler.pipeline import compile_program, prepare
 from tracejit.control.interpret import interpret
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.plan import Plan
 from tracejit.ir.program import Program
 from tracejit.ir.scalar import COSTS
 from tracejit.ir.target import Target
+from tracejit.ir.verify import verify
+from tracejit.ir.verify_kernel import verify_kernel
 from tracejit.testing.plans import run_plan
 from tracejit.transforms.stage import stage
 
@@ -39,7 +41,10 @@ def compile_and_check(
     """Compile `fun`, run its plan, and compare with the NumPy meaning of its Program."""
     arrays = [np.asarray(a) for a in args]
     program = stage(fun, [ShapedArray(a.shape, a.dtype) for a in arrays], "f")
+    verify(prepare(program))
     plan = compile_program(program, TARGET, donated)
+    for kernel in plan.kernels:
+        verify_kernel(kernel)
     outputs = run_plan(plan, arrays)
     for got, want in zip(outputs, interpret(np, program, arrays), strict=True):
         assert got.dtype == want.dtype

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracejit.compiler.pipeline import compile_program
+from tracejit.compiler.pipeline import compile_program, prepare
 from tracejit.control.call import call
 from tracejit.control.interpret import interpret
 from tracejit.control.scan import scan
@@ -23,6 +23,8 @@ from tracejit.ir.avals import ShapedArray
 from tracejit.ir.parse import parse
 from tracejit.ir.scalar import COSTS
 from tracejit.ir.target import Target
+from tracejit.ir.verify import verify
+from tracejit.ir.verify_kernel import verify_kernel
 from tracejit.ops.arithmetic import add, mul, neg, sub
 from tracejit.ops.hyperbolic import tanh
 from tracejit.ops.logical import lt, max_, min_, select
@@ -139,9 +141,13 @@ def test_all_routes_agree(steps: Any, first: Any, second: Any, seed: int) -> Non
     fun = build(steps)
     program = stage(fun, [ShapedArray(x.shape, x.dtype) for x in inputs], "random")
     wanted = interpret(np, program, inputs)
+    verify(prepare(program))
+    plan = compile_program(program, TARGET)
+    for kernel in plan.kernels:
+        verify_kernel(kernel)
     routes = {
         "eager": fun(*inputs),
-        "plan": run_plan(compile_program(program, TARGET), inputs),
+        "plan": run_plan(plan, inputs),
         "native": jit(fun)(*inputs),
     }
     for name, outputs in routes.items():
