@@ -289,6 +289,17 @@ ROWS = [
     *[Row("sort", [S] * n, sorted_by, {"axis": axis, "num_keys": keys, "is_stable": True})
       for n, axis, keys in ((1, 0, 1), (1, 2, 1), (2, 1, 1), (3, 1, 2))],
     Row("sort", [NOTHING, NOTHING], sorted_by, {"axis": 1, "num_keys": 2, "is_stable": True}),
+    # Rank 0.
+    Row("slice", [()], lambda x, **_: x, dict.fromkeys(SLICE, ()), linear=LINEAR),
+    Row("pad", [(), ()], padded, {"config": ()}, linear=[(0,), (0, 1)]),
+    Row("flip", [()], lambda x, axes: x, {"axes": ()}, linear=LINEAR),
+    *[Row(name, [()], lambda x, axes: x, {"axes": ()}) for name in ("reduce_prod", "reduce_max")],
+    Row("dot_general", [(), ()], dotted(",->"),
+        {"dimension_numbers": (((), ()), ((), ())), "preferred": None}, linear=[(0,), (1,)]),
+    Row("gather", [(), At((2, 0), 0, 1)], gathered, gather_params((), (), ()), linear=LINEAR),
+    *[Row(name, [(), At((2, 0), 0, 1), (2,)], scattered(f), scatter_params((), ()),
+          linear=[(0,), (2,), (0, 2)])
+      for name, f in (("scatter", lambda old, new: new), ("scatter_add", np.add))],
 ]  # fmt: skip
 
 row_ids = pytest.mark.parametrize("row", ROWS, ids=Row.id)
@@ -364,6 +375,16 @@ def test_values(row: Row) -> None:
             check_values(row, draw(row, dtype, False, seed))
 
 
+def with_nan(row: Row, operands: list[Any]) -> list[Any]:
+    """Put NaN and infinities into what is not an index, in place."""
+    rng = np.random.default_rng(4)
+    for x, operand in zip(operands, row.operands, strict=True):
+        if not isinstance(operand, At):
+            for value, share in ((np.nan, 0.15), (-np.inf, 0.1), (np.inf, 0.1)):
+                x[rng.random(x.shape) < share] = value
+    return operands
+
+
 MOVES = ("slice", "pad", "concatenate", "flip", "dynamic_slice", "dynamic_update_slice", "gather",
          "scatter", "sort")  # fmt: skip
 
@@ -372,15 +393,8 @@ MOVES = ("slice", "pad", "concatenate", "flip", "dynamic_slice", "dynamic_update
 def test_nan_infinities_and_the_sign_of_zero(row: Row) -> None:
     if F64 not in row.dtypes or row.name == "dot_general":
         return
-    rng = np.random.default_rng(4)
     for dtype in set(FLOATS) & set(row.dtypes):
-        operands = draw(row, dtype, False)
-        for x, operand in zip(operands, row.operands, strict=True):
-            if not isinstance(operand, At):
-                x[rng.random(x.shape) < 0.15] = np.nan
-                x[rng.random(x.shape) < 0.1] = -np.inf
-                x[rng.random(x.shape) < 0.1] = np.inf
-        check_values(row, operands, signs=row.name in MOVES)
+        check_values(row, with_nan(row, draw(row, dtype, False)), signs=row.name in MOVES)
 
 
 def is_derivable(row: Row) -> bool:
@@ -541,7 +555,7 @@ def test_compiled_is_eager(row: Row) -> None:
 
     The params survive the text of the Program.
     """
-    for dtype in (F64, np.dtype("f4"), np.dtype("f2"), I8, BOOL):
+    for dtype in (F64, np.dtype("f4"), np.dtype("f2"), BF16, C128, I8, np.dtype("u8"), BOOL):
         if dtype not in row.dtypes:
             continue
         operands = draw(row, dtype, False, 7)
@@ -549,12 +563,20 @@ def test_compiled_is_eager(row: Row) -> None:
         program = stage(lambda *xs: bind(row, *xs), avals)
         again = parse(str(program), PRIMITIVES)
         assert again.equations[0].params == program.equations[0].params
+        draws = [operands]
+        if dtype in FLOATS and row.name != "dot_general":
+            draws.append(with_nan(row, draw(row, dtype, False, 8)))
         for target in TARGETS[: 1 + (row.name == "dot_general")]:
-            got = run_plan(compile_program(program, target), operands)
-            for a, b in zip(got, bind(row, *operands), strict=True):
-                np.testing.assert_allclose(
-                    wide(a), wide(host_array(b)), **tolerance(np.dtype(a.dtype))
-                )
+            plan = compile_program(program, target)
+            for arrays in draws:
+                with np.errstate(all="ignore"):
+                    got = run_plan(plan, arrays)
+                for a, b in zip(got, bind(row, *arrays), strict=True):
+                    np.testing.assert_allclose(
+                        wide(a), wide(host_array(b)), **tolerance(np.dtype(a.dtype))
+                    )
+                    if row.name in MOVES and dtype in FLOATS:
+                        np.testing.assert_array_equal(np.signbit(a), np.signbit(host_array(b)))
 
 
 NATIVE = ("slice", "pad", "concatenate", "flip", "dynamic_slice", "dynamic_update_slice",

@@ -203,5 +203,5 @@ dot_general_p: Primitive = define(
     jvp=_dot_jvp,
     transpose=_dot_transpose,
     batch=_dot_batch,
-    lower="run by the matrix library",
+    lower="run by the matrix library or as a reduction",
 )
