@@ -16,6 +16,7 @@ from tracejit.core.errors import ShapeError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
+from tracejit.ir.dtypes import is_float
 
 __all__ = [
     "broadcast_in_dim",
@@ -376,6 +377,8 @@ def batch_reduction(primitive: Callable[[], Primitive]) -> Callable[..., Any]:
 
 
 def _sum_impl(xp: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
+    if is_float(x.dtype) and x.dtype.itemsize == 2:  # as kernels: in float32, rounded once
+        return xp.sum(x.astype(np.float32), axis=axes).astype(x.dtype)
     return xp.sum(x, axis=axes, dtype=x.dtype)
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from tracejit.control.call import call
 from tracejit.core.array import Array, Donated, set_buf
@@ -123,8 +126,15 @@ class JitFunction:
     def _call_donating(
         self, entry: _Entry, leaves: Sequence[Any], avals: Sequence[ShapedArray]
     ) -> Any:
-        """Call with arguments whose memory is given away; only an Array's may be."""
-        given = [d and type(x) is Array for d, x in zip(entry.donated, leaves, strict=True)]
+        """Call with arguments whose memory is given away.
+
+        Only that of an Array may be, and only if nothing else reads it: an eager ``x[1:]`` or
+        ``numpy.asarray(x)`` shares the memory of ``x``, which then stays as it is.
+        """
+        given = [
+            d and type(x) is Array and _alone(x)
+            for d, x in zip(entry.donated, leaves, strict=True)
+        ]
         ready = compiled(entry.program, self._backend, given)
         buffers = [to_buffer(x, a) for x, a in zip(leaves, avals, strict=True)]
         donated = [x for x, d in zip(leaves, given, strict=True) if d]
@@ -289,6 +299,15 @@ class JitFunction:
         with self._lock:
             self._entries.clear()
             self._fast = ()
+
+
+def _alone(x: Array) -> bool:
+    """Whether no other array, and no view, has the memory of `x`."""
+    buf = x.buf
+    if isinstance(buf.base, np.ndarray):
+        return False
+    # The references are the slot of `x`, the name `buf`, and the argument of getrefcount.
+    return sys.getrefcount(buf) <= 3
 
 
 def _hashable(x: Any) -> bool:
