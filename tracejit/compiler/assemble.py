@@ -20,7 +20,7 @@ from tracejit.compiler.values import Block, Group, Opaque, Value
 from tracejit.core.primitive import impl
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.kernel import For, Kernel, Reduce, Store, statements
+from tracejit.ir.kernel import Kernel, Store, expressions, statements
 from tracejit.ir.plan import (
     Assign,
     Branch,
@@ -69,7 +69,6 @@ class _Scope:
         self.slots: dict[Value, int] = {}
         self.drafts: dict[int, list[Draft]] = {}
         self.owned: dict[Value, int] = {}
-        self.shares: dict[Value, int] = {}
 
 
 class _Assembler:
@@ -265,7 +264,6 @@ class _Assembler:
             owner = scope.owned.get(root)
             if owner is not None:
                 scope.owned[v] = owner
-                scope.shares[v] = scope.shares.get(root, 1)
             return
         # The storage of a chain of values that take it over: an output's place if one is an output.
         chain = [w for w in (v, *takes) if self._root(takes, w) is root]
@@ -319,7 +317,7 @@ class _Assembler:
         read = {
             e.attr
             for st in statements(draft.body)
-            for e in s.walk(_expressions(st))
+            for e in s.walk(expressions(st))
             if e.op == "load"
         }
         for v in written & read:
@@ -364,10 +362,7 @@ class _Assembler:
             return [LibraryCall("matmul", (*inputs, *outputs), params, eq.source)]
         return [Callback(name, _caller(eq), inputs, outputs, eq.source)]
 
-    def _inner(
-        self, scope: _Scope, body: Block, slots: Sequence[int]
-    ) -> _Scope:
-        del scope
+    def _inner(self, body: Block, slots: Sequence[int]) -> _Scope:
         inner = _Scope(body)
         inner.slots.update(zip(body.inputs, slots, strict=True))
         return inner
@@ -377,7 +372,7 @@ class _Assembler:
         targets = [scope.slots[v] for v in item.outputs]
         branches = []
         for body in item.bodies:
-            inner = self._inner(scope, body, operands)
+            inner = self._inner(body, operands)
             steps, results = self.block(inner, targets, {})
             steps += [
                 Copy(t, r, self.slots[t].aval.nbytes)
@@ -395,11 +390,11 @@ class _Assembler:
         carry = _Carry(self, scope, item.outputs, slots[nc + nb :], body, nb)
         predicate_offset = self.arena.allocate(1)
         predicate = self.slot("arena", predicate_offset, BOOL)
-        inner = self._inner(scope, condition, [*slots[:nc], *carry.inside])
+        inner = self._inner(condition, [*slots[:nc], *carry.inside])
         test, results = self.block(inner, [predicate], {})
         if results[0] != predicate:
             test.append(Copy(predicate, results[0], 1))
-        inner = self._inner(scope, body, [*slots[nc : nc + nb], *carry.inside])
+        inner = self._inner(body, [*slots[nc : nc + nb], *carry.inside])
         steps, results = self.block(
             inner, carry.next, dict(zip(body.inputs[nb:], body.outputs, strict=True))
         )
@@ -434,7 +429,7 @@ class _Assembler:
             p = self.pointer(v.aval)
             steps.append(Point(p, y, v.aval.nbytes, reverse))
             y_slots.append(p)
-        inner = self._inner(scope, body, [*consts, *carry.inside, *x_slots])
+        inner = self._inner(body, [*consts, *carry.inside, *x_slots])
         inside, results = self.block(
             inner,
             [*carry.next, *y_slots],
@@ -544,22 +539,13 @@ class _Carry:
             self.a.arena.release(o)
 
 
-def _expressions(st: Any) -> list[s.Expr]:
-    if isinstance(st, Store):
-        return [st.offset, st.value]
-    if isinstance(st, Reduce):
-        return [x for a in st.accumulators for x in (a.value, a.index) if x is not None]
-    assert isinstance(st, For)
-    return []
-
-
 def _cost(draft: Draft) -> float:
     """Estimate nanoseconds on one core: vector instructions and bytes of main memory."""
     units, nbytes = 0.0, 0.0
     seen: set[s.Expr] = set()
     values: set[Value] = set()
     for st in statements(draft.body):
-        for e in s.walk(_expressions(st)):
+        for e in s.walk(expressions(st)):
             if e not in seen:
                 seen.add(e)
                 units += s.COSTS.get(e.op, 1)

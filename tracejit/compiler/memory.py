@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from tracejit.compiler.schedule import Draft
 from tracejit.compiler.values import Block, Opaque, Value
 from tracejit.ir import scalar as s
-from tracejit.ir.kernel import For, Reduce, Statement, Store
+from tracejit.ir.kernel import For, Reduce, Statement, Store, expressions, statements
 from tracejit.ir.scalar import Expr
 
 __all__ = ["Arena", "in_place_pairs", "last_uses"]
@@ -80,27 +80,12 @@ def last_uses(block: Block, drafts: dict[int, list[Draft]]) -> dict[Value, int]:
 
 def draft_values(draft: Draft) -> Iterator[Value]:
     """Yield the values that a draft reads or writes; repeats."""
-    for st in _all(draft.body):
+    for st in statements(draft.body):
         if isinstance(st, Store):
             yield st.buffer  # type: ignore[misc]
-        for e in s.walk(_exprs(st)):
+        for e in s.walk(expressions(st)):
             if e.op == "load":
                 yield e.attr
-
-
-def _all(body: Iterable[Statement]) -> Iterator[Statement]:
-    for st in body:
-        yield st
-        if isinstance(st, For):
-            yield from _all(st.body)
-
-
-def _exprs(st: Statement) -> list[Expr]:
-    if isinstance(st, Store):
-        return [st.offset, st.value]
-    if isinstance(st, Reduce):
-        return [x for a in st.accumulators for x in (a.value, a.index) if x is not None]
-    return []
 
 
 def in_place_pairs(drafts: list[Draft], dying: set[Value]) -> dict[Value, Value]:
@@ -121,7 +106,7 @@ def in_place_pairs(drafts: list[Draft], dying: set[Value]) -> dict[Value, Value]
     for n, leaf in enumerate(leaves):
         mine: dict[Value, set[Expr]] = {}
         for st in leaf:
-            for e in s.walk(_exprs(st)):
+            for e in s.walk(expressions(st)):
                 if e.op == "load":
                     mine.setdefault(e.attr.base, set()).add(e.args[0])
             if isinstance(st, Store):

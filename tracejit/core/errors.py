@@ -10,8 +10,7 @@
     |-- LeakedTracerError (ValueError)  a traced value outlived its trace
     |-- DonatedError (RuntimeError)     an array whose memory was given away
     |-- MissingRuleError (NotImplementedError)
-    |-- BoundsError (IndexError)        an index that is out of range at trace time
-    `-- VerificationError               the library broke an invariant of its own IR
+    `-- BoundsError (IndexError)        an index that is out of range at trace time
 
 Each names what must hold, what was got and the remedy, and appends the line of the user's code
 during which it was raised.
@@ -31,7 +30,6 @@ __all__ = [
     "ShapeError",
     "StructureError",
     "TracejitError",
-    "VerificationError",
 ]
 
 
@@ -73,7 +71,3 @@ class MissingRuleError(TracejitError, NotImplementedError):
 
 class BoundsError(TracejitError, IndexError):
     """An index known at trace time is out of range."""
-
-
-class VerificationError(TracejitError):
-    """A Program or a kernel is not well formed: an error of the library, not of the user."""

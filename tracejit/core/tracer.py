@@ -19,7 +19,7 @@ from tracejit.core.interpreter import Interpreter
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
 from tracejit.ir.avals import ShapedArray
 
-__all__ = ["Tracer", "get_aval", "is_traced"]
+__all__ = ["Tracer", "get_aval"]
 
 
 class Tracer(Described):
@@ -137,8 +137,3 @@ def get_aval(x: Any) -> ShapedArray:
     raise DTypeError(
         f"an operand must be an array or a scalar; got {type(x).__name__}: {str(x)[:60]!r}"
     )
-
-
-def is_traced(x: object) -> bool:
-    """Whether `x` is a Tracer."""
-    return isinstance(x, Tracer)

@@ -36,6 +36,7 @@ __all__ = [
     "Reduce",
     "Statement",
     "Store",
+    "expressions",
     "statements",
 ]
 
@@ -126,6 +127,15 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
             yield from statements(s.body)
 
 
+def expressions(statement: Statement) -> list[Expr]:
+    """Return the expressions of a statement itself: none of a For."""
+    if isinstance(statement, Store):
+        return [statement.offset, statement.value]
+    if isinstance(statement, Reduce):
+        return [x for a in statement.accumulators for x in (a.value, a.index) if x is not None]
+    return []
+
+
 def _lines(kernel: Kernel) -> list[str]:
     params = [
         f"b{n}: {b.mode} {short_name(b.dtype)}" for n, b in enumerate(kernel.buffers)
@@ -152,15 +162,14 @@ def _body(body: tuple[Statement, ...], indent: str, fresh: list[int]) -> list[st
         elif isinstance(s, Reduce):
             loops = ", ".join(_loop(v) for v in s.loops)
             out.append(f"{indent}reduce {loops} {{")
-            exprs = [x for a in s.accumulators for x in (a.value, a.index) if x is not None]
-            names, lines = _shared(exprs, indent + "  ", fresh)
+            names, lines = _shared(expressions(s), indent + "  ", fresh)
             out += lines
             for a in s.accumulators:
                 at = f" at {names(a.index)}" if a.index is not None else ""
                 out.append(f"{indent}  {a.name} = {a.op} {names(a.value)}{at}")
             out.append(f"{indent}}}")
         else:
-            names, lines = _shared([s.offset, s.value], indent, fresh)
+            names, lines = _shared(expressions(s), indent, fresh)
             out += lines
             out.append(f"{indent}b{s.buffer}[{names(s.offset)}] = {names(s.value)}")
     return out

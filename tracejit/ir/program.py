@@ -6,7 +6,7 @@ control primitives.  The text form prints here and is read back by :mod:`traceji
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -242,11 +242,3 @@ def show_param(value: Any) -> str:
     if value is None or isinstance(value, (bool, int, float, complex)):
         return repr(value).replace(" ", "")
     return f"<{getattr(value, '__name__', type(value).__name__)}>"
-
-
-def all_vars(program: Program) -> Sequence[Var]:
-    """Return every Var of `program` itself (not of its sub-programs), in order of writing."""
-    out = [*program.inputs, *(v for v, _ in program.constants)]
-    for eq in program.equations:
-        out.extend(eq.outputs)
-    return out

@@ -185,9 +185,6 @@ def affine(constant: Integer, terms: Iterable[tuple[Integer, Expr]]) -> Expr:
     return _make("affine", tuple(t for t, _ in kept), I64, (total, tuple(c for _, c in kept)))
 
 
-_orders: dict[int, int] = {}
-
-
 def _order(e: Expr) -> Any:
     return (0, e.attr.name) if e.op == "index" else (1, show(e))
 
