@@ -23,9 +23,9 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
+from tracejit.backend.diskcache import DiskCache, cache_dir
 from tracejit.ir.kernel import Kernel
 from tracejit.ir.kernel import __file__ as kernel_module
-from tracejit_llvm.cache import DiskCache, cache_dir
 from tracejit_llvm.emit import emit_kernel
 
 __all__ = ["Engine"]
@@ -35,7 +35,7 @@ LONG_TEXT = 100_000
 time that grows faster than the text, and such kernels are bound by their loads."""
 
 USUAL = Path("usual")
-"""Stands for the folder that :func:`tracejit_llvm.cache.cache_dir` names."""
+"""Stands for the folder that :func:`tracejit.backend.diskcache.cache_dir` names."""
 
 
 class Engine:
@@ -63,7 +63,7 @@ class Engine:
         self.layout = str(self._machines[0].target_data)
         self._jit = llvm.create_lljit_compiler(self._make_machine(1))
         _keep_for_ever(self._jit)
-        self.disk = DiskCache(cache_dir() if folder is USUAL else folder)
+        self.disk = DiskCache(cache_dir("llvm") if folder is USUAL else folder)
         self.counters = {"compiled": 0, "memory": 0, "disk": 0}
         self._version = self._fingerprint()
         self._addresses: dict[str, int] = {}

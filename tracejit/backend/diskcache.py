@@ -29,10 +29,16 @@ LARGEST_CACHE = 256 << 20
 WRITES_BETWEEN_SWEEPS = 64
 
 
-def cache_dir() -> Path | None:
-    """Return the folder of the cache, ``None`` for no cache.
+def cache_dir(kind: str) -> Path | None:
+    """Return the folder of a cache, ``None`` for no cache.
 
     It is ``TRACEJIT_CACHE_DIR`` (empty: no cache), else the platform's place for caches of a user.
+
+    Parameters
+    ----------
+    kind : str
+        What is cached, e.g. ``"llvm"``.  Caches of all kinds are in one folder where
+        ``TRACEJIT_CACHE_DIR`` names it, so what is hashed to a key must tell their objects apart.
     """
     wanted = os.environ.get("TRACEJIT_CACHE_DIR")
     if wanted is not None:
@@ -47,7 +53,7 @@ def cache_dir() -> Path | None:
         base = home / "Library" / "Caches"
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "tracejit" / "llvm"
+    return base / "tracejit" / kind
 
 
 class DiskCache:

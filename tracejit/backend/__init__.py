@@ -1,0 +1,7 @@
+"""What backends are to the rest: the protocols they answer, and what they share."""
+
+from __future__ import annotations
+
+from tracejit.backend.protocol import Backend, Executable
+
+__all__ = ["Backend", "Executable"]
