@@ -295,7 +295,7 @@ class NativeExecutable:
         arrays = [self._view(frame, n) for n in step.inputs]
         for array in arrays:
             array.flags.writeable = False
-        results = step.function(*arrays)
+        results = step.function(np, *arrays)
         if len(results) != len(step.outputs):
             raise ValueError(
                 f"{step.name}: the callback must return {len(step.outputs)} arrays; "

@@ -559,13 +559,13 @@ def _cost(draft: Draft) -> float:
 
 
 def _caller(eq: Any) -> Any:
-    """Return the NumPy meaning of an equation as a function of arrays."""
+    """Return the NumPy meaning of an equation as a function of a namespace and its arrays."""
     rule, params = impl[eq.primitive], eq.params
     multiple = eq.primitive.multiple
 
-    def call(*arrays: np.ndarray[Any, Any]) -> list[Any]:
+    def call(xp: Any, *arrays: Any) -> list[Any]:
         with np.errstate(all="ignore"):
-            out = rule(np, *arrays, **params)
+            out = rule(xp, *arrays, **params)
         return list(out) if multiple else [out]
 
     call.__name__ = eq.primitive.name

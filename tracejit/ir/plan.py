@@ -96,10 +96,12 @@ class LibraryCall(NamedTuple):
 
 
 class Callback(NamedTuple):
-    """Call Python with the GIL taken: ``function(*input arrays) -> list of output arrays``.
+    """Call Python with the GIL taken: ``function(xp, *input arrays) -> list of output arrays``.
 
-    The inputs are read-only views of `inputs`; the results are copied into `outputs`.  It is how a
-    primitive without a native lowering runs; `explain` counts them.
+    `xp` has NumPy's functions for the arrays of the backend: NumPy itself, or CuPy for arrays that
+    stay on the device.  The inputs are views of `inputs`, read-only where `xp` knows that; the
+    results are copied into `outputs`.  It is how a primitive without a native lowering runs;
+    `explain` counts them.
     """
 
     name: str

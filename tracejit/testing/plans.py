@@ -131,7 +131,7 @@ class _Run:
         arrays = [self.view(n).reshape(slots[n].aval.shape) for n in step.inputs]
         for array in arrays:
             array.flags.writeable = False
-        for n, result in zip(step.outputs, step.function(*arrays), strict=True):
+        for n, result in zip(step.outputs, step.function(np, *arrays), strict=True):
             self.view(n)[:] = np.asarray(result).reshape(-1)
 
     def _library(self, step: LibraryCall) -> None:

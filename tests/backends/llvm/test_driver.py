@@ -135,7 +135,7 @@ def test_branches_are_clamped(backend: Any) -> None:
 def test_callbacks_and_what_they_raise(backend: Any) -> None:
     slots = [Slot("input", 0, VECTOR), Slot("output", 0, VECTOR)]
 
-    def twice(x: Any) -> list[Any]:
+    def twice(xp: Any, x: Any) -> list[Any]:
         assert not x.flags.writeable
         if x[0] < 0:
             raise ArithmeticError("negative")

@@ -200,10 +200,10 @@ def called_back(function: Any, n: int = 4) -> Plan:
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (lambda x: [x[:2]], r"shape \(2,\)"),
-        (lambda x: [x.astype(np.float32)], "dtype float32"),
-        (lambda x: [x, x], "must return 1 arrays; got 2"),
-        (lambda x: [], "must return 1 arrays; got 0"),
+        (lambda xp, x: [x[:2]], r"shape \(2,\)"),
+        (lambda xp, x: [x.astype(np.float32)], "dtype float32"),
+        (lambda xp, x: [x, x], "must return 1 arrays; got 2"),
+        (lambda xp, x: [], "must return 1 arrays; got 0"),
     ],
 )
 def test_results_of_callbacks_are_checked(backend: Any, result: Any, message: str) -> None:
@@ -216,7 +216,7 @@ def test_results_of_callbacks_are_checked(backend: Any, result: Any, message: st
 def test_an_error_of_a_callback_ends_the_run(backend: Any, error: BaseException) -> None:
     calls = []
 
-    def fail(x: Any) -> Any:
+    def fail(xp: Any, x: Any) -> Any:
         calls.append(x.copy())
         if len(calls) == 3:
             raise error
@@ -241,7 +241,7 @@ def test_what_a_callback_keeps_stays_valid(backend: Any) -> None:
     n = 50_000
     slots = (Slot("input", 0, vector(n)), Slot("output", 0, vector(n)), Slot("arena", 0, vector(n)))
 
-    def keep(x: Any) -> Any:
+    def keep(xp: Any, x: Any) -> Any:
         kept.append(x)
         return [x]
 
@@ -256,7 +256,7 @@ def test_what_a_callback_keeps_stays_valid(backend: Any) -> None:
 
 
 def test_a_callback_may_call_the_same_executable(backend: Any) -> None:
-    def down(x: Any) -> Any:
+    def down(xp: Any, x: Any) -> Any:
         if x[0] == 0:
             return [x]
         out = np.zeros(4)
@@ -271,7 +271,7 @@ def test_a_callback_may_call_the_same_executable(backend: Any) -> None:
 
 def test_callbacks_from_several_threads(backend: Any) -> None:
     before = backend.counters()["callbacks"]
-    run = backend.compile(called_back(lambda x: [x * 3]))
+    run = backend.compile(called_back(lambda xp, x: [x * 3]))
 
     def work(k: int) -> bool:
         out = np.zeros(4)
@@ -284,7 +284,7 @@ def test_callbacks_from_several_threads(backend: Any) -> None:
 
 def test_what_a_callback_returns_is_let_go(backend: Any) -> None:
     slots = (Slot("input", 0, vector(4)), Slot("output", 0, vector(4)))
-    call = Callback("call", lambda x: [x], (0,), (1,))
+    call = Callback("call", lambda xp, x: [x], (0,), (1,))
     run = backend.compile(plan((Repeat(2000, (call,)),), slots))
     before = sys.getrefcount(None)
     run([np.ones(4)], [np.zeros(4)])
@@ -297,7 +297,7 @@ def test_an_executable_and_its_callbacks_can_be_freed(backend: Any) -> None:
 
     held = Big()
     gone = weakref.ref(held)
-    run = backend.compile(called_back(lambda x, held=held: [x]))
+    run = backend.compile(called_back(lambda xp, x, held=held: [x]))
     run([np.ones(4)], [np.zeros(4)])
     del held, run
     gc.collect()
@@ -432,7 +432,7 @@ def test_the_native_handler_is_there_during_a_long_run_alone() -> None:
         get = ctypes.pythonapi.PyOS_getsig
         get.restype = ctypes.c_void_p
         before, meanwhile = get(signal.SIGINT), []
-        def look(a):
+        def look(xp, a):
             meanwhile.append(get(signal.SIGINT))
             return [a]
         call = Callback("look", look, (0,), (1,))
@@ -488,7 +488,7 @@ def test_interrupts_are_for_the_main_thread() -> None:
 def test_an_interrupt_within_a_run_within_a_callback() -> None:
     assert in_a_process(
         """
-        def inner(a):
+        def inner(xp, a):
             o = np.zeros(4)
             long([a], [o])
             return [o]
@@ -499,7 +499,7 @@ def test_an_interrupt_within_a_run_within_a_callback() -> None:
             print("not interrupted")
         except KeyboardInterrupt:
             print(time.perf_counter() - sent < 0.2)
-        def handler(a):
+        def handler(xp, a):
             signal.signal(signal.SIGINT, lambda n, f: None)
             return [a]
         call = Callback("h", handler, (0,), (1,))
