@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class LLVMBackend:
     """Runs plans on the CPU."""
 
     name = "llvm"
+    platform = "cpu"
 
     def __init__(self) -> None:
         self.engine = Engine()
@@ -52,12 +53,17 @@ class LLVMBackend:
         """Return ``""``: where llvmlite can be imported, plans run."""
         return ""
 
+    def device_count(self) -> int:
+        """Return 1: the host."""
+        return 1
+
     def target(self) -> Target:
         """Return what the compiler may know of this machine."""
         return Target("cpu", _cache_bytes(), NATIVE_OPS, LIBRARIES)
 
-    def compile(self, plan: Plan) -> NativeExecutable:
+    def compile(self, plan: Plan, device: int = 0) -> NativeExecutable:
         """Return the executable of `plan`; kernels already compiled are taken from caches."""
+        del device
         return NativeExecutable(plan, self)
 
     def library(self, name: str, dtype: np.dtype[Any]) -> int:
@@ -70,13 +76,47 @@ class LLVMBackend:
                 self._libraries = self.engine.functions(matmul_text(), names, blas_symbols())
             return self._libraries[matmul_name(dtype)]
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+    def empty(self, shape: tuple[int, ...], dtype: Any, device: int = 0) -> Any:
         """Return an uninitialised C-contiguous array, in recycled memory if it is large."""
+        del device
         return self.buffers.empty(shape, dtype)
 
-    def allocator(self, shape: tuple[int, ...], dtype: Any) -> Callable[[], Any]:
+    def allocator(
+        self, shape: tuple[int, ...], dtype: Any, device: int = 0
+    ) -> Callable[[], Any]:
         """Return a function that does what `empty` does for one shape and dtype, sooner."""
+        del device
         return self.buffers.allocator(shape, dtype)
+
+    def put(self, array: np.ndarray[Any, Any], device: int = 0) -> Any:
+        """Return a copy of a host array."""
+        del device
+        return np.array(array, order="C")
+
+    def evaluate(
+        self, function: Callable[..., Sequence[Any]], buffers: Sequence[Any], device: int = 0
+    ) -> list[Any]:
+        """Return what ``function(numpy, *buffers)`` returns, contiguous."""
+        del device
+        with np.errstate(all="ignore"):
+            return [np.asarray(x, order="C") for x in function(np, *buffers)]
+
+    def wait(self, device: int = 0) -> None:
+        """Return: work is done when a call returns."""
+
+    def adopt(self, x: Any) -> tuple[Any, int] | None:
+        """Return ``None``: host arrays need no adoption."""
+        del x
+        return None
+
+    def share(self, buffer: Any, **how: Any) -> Any:
+        """Return a DLPack capsule over the memory of an array."""
+        return buffer.__dlpack__(**how)
+
+    def dlpack_device(self, device: int = 0) -> tuple[int, int]:
+        """Return DLPack's name of the host."""
+        del device
+        return (1, 0)
 
     def set_num_threads(self, n: int) -> None:
         """Use `n` threads from the next call on; results do not depend on it."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tracejit.backend.protocol import Backend, Executable
+from tracejit.backend.protocol import Backend, DeviceBuffer, Executable
 
-__all__ = ["Backend", "Executable"]
+__all__ = ["Backend", "DeviceBuffer", "Executable"]

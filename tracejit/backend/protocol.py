@@ -9,10 +9,35 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from tracejit.ir.plan import Plan
 from tracejit.ir.target import Target
 
-__all__ = ["Backend", "Executable"]
+__all__ = ["Backend", "DeviceBuffer", "Executable"]
+
+
+class DeviceBuffer(Protocol):
+    """A C-contiguous array in the memory of a device; on the host buffers are numpy arrays.
+
+    One whose memory another buffer owns has that one as its attribute ``base``.  Where the memory
+    is CUDA's, it also has ``__cuda_array_interface__``.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+
+    def get(self) -> np.ndarray[Any, Any]:
+        """Return a copy in host memory, after the work that is enqueued."""
 
 
 class Executable(Protocol):
@@ -37,24 +62,90 @@ class Executable(Protocol):
 
 
 class Backend(Protocol):
-    """A place where plans run."""
+    """A place where plans run.
+
+    A backend whose `platform` is ``"cpu"`` runs on host arrays.  Another has devices, numbered
+    from 0, whose buffers are :class:`DeviceBuffer`; its platform is its name.  What is enqueued
+    on a device runs in order, and need not be done when a method returns.
+    """
 
     name: str
+    platform: str
 
     def is_available(self) -> str:
         """Return ``""``, or a sentence saying what is missing; never raises."""
 
+    def device_count(self) -> int:
+        """Return how many devices there are."""
+
     def target(self) -> Target:
         """Return what the compiler may know of this machine."""
 
-    def compile(self, plan: Plan) -> Executable:
-        """Return the executable of `plan`; kernels already compiled are taken from caches."""
+    def compile(self, plan: Plan, device: int = 0) -> Executable:
+        """Return the executable of `plan`; kernels already compiled are taken from caches.
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        The constants of the plan are buffers of the device.
+        """
+
+    def empty(self, shape: tuple[int, ...], dtype: Any, device: int = 0) -> Any:
         """Return an uninitialised C-contiguous buffer (recycled where that pays)."""
 
-    def allocator(self, shape: tuple[int, ...], dtype: Any) -> Callable[[], Any]:
+    def allocator(
+        self, shape: tuple[int, ...], dtype: Any, device: int = 0
+    ) -> Callable[[], Any]:
         """Return a function that does what :meth:`empty` does for one shape, quickly."""
+
+    def put(self, array: np.ndarray[Any, Any], device: int = 0) -> Any:
+        """Return a new buffer with the elements of a host array, which may change afterwards."""
+
+    def evaluate(
+        self, function: Callable[..., Sequence[Any]], buffers: Sequence[Any], device: int = 0
+    ) -> list[Any]:
+        """Return what ``function(xp, *buffers)`` returns, as C-contiguous buffers.
+
+        Parameters
+        ----------
+        function : callable
+            Calls functions of ``xp``, a module with NumPy's names over buffers of the device;
+            returns a list of arrays, which may be views of `buffers`.
+        buffers : sequence of buffers
+            Of the device; not written to.
+        device : int
+            Where.
+
+        Raises
+        ------
+        TypeError, NotImplementedError, AttributeError, ValueError
+            If ``xp`` lacks something; the caller then compiles the operation instead.
+        """
+
+    def wait(self, device: int = 0) -> None:
+        """Return when the work that is enqueued on a device is done."""
+
+    def adopt(self, x: Any) -> tuple[Any, int] | None:
+        """Return a buffer of a foreign array and the number of its device; ``None`` if not ours.
+
+        The memory is shared if it is contiguous.  Work enqueued by the owner so far comes first.
+
+        Parameters
+        ----------
+        x : object
+            Anything; arrays have ``__cuda_array_interface__`` or ``__dlpack_device__``.
+        """
+
+    def share(self, buffer: Any, **how: Any) -> Any:
+        """Return a DLPack capsule over the memory of a buffer.
+
+        Parameters
+        ----------
+        buffer : buffer
+            Kept alive by the capsule.
+        **how
+            ``stream`` and ``max_version`` of ``__dlpack__``, where they were given.
+        """
+
+    def dlpack_device(self, device: int = 0) -> tuple[int, int]:
+        """Return what DLPack calls a device: its type and number, e.g. ``(2, 0)`` for CUDA's."""
 
     def set_num_threads(self, n: int) -> None:
         """Use `n` threads from the next call on; results do not depend on it."""
