@@ -1,0 +1,29 @@
+"""Prelude: the device functions and types that every source starts with.
+
+The text stands in four files beside this one, for editors know CUDA C++ by its suffix:
+
+===================  ==========================================================================
+``types.cuh``        16-bit floats, wide vectors, bit casts, shared memory
+``arithmetic.cuh``   integers that wrap, division, shifts, extremes, conversions
+``math.cuh``         mathematical functions that CUDA has not
+``teams.cuh``        accumulators, reductions over a warp or a block, the barrier of a grid
+===================  ==========================================================================
+
+It compiles under NVRTC without a header, and under the simulator, which defines ``__CUDASIM__``.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+__all__ = ["OPTIONS", "PRELUDE"]
+
+_PARTS = ("types", "arithmetic", "math", "teams")
+
+PRELUDE: str = "\n".join(
+    files(__name__).joinpath(f"{part}.cuh").read_text(encoding="utf-8") for part in _PARTS
+)
+"""What a source starts with."""
+
+OPTIONS: tuple[str, ...] = ("--std=c++17", "--fmad=false")
+"""How sources are compiled."""
