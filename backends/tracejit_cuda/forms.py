@@ -1,0 +1,211 @@
+"""Forms: in which of several ways a launch runs its kernel, chosen from its sizes.
+
+The choice depends on sizes and alignment only, so it is the same on every run.  A kernel text and a
+form are what is compiled: launches of other sizes with the same form share the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tracejit.ir.kernel import For, Kernel, Reduce, Store, statements
+from tracejit.ir.scalar import Expr, Loop, split_affine, walk
+from tracejit_cuda.nests import Map, Nest, Rows, extent, nests, size_of
+
+__all__ = ["Form", "MapForm", "RowsForm", "blocks_for", "choose", "loads_in_order", "work"]
+
+SMALLEST_WIDE = 1 << 15
+"""Iterations from which neighbours are computed by one thread: fewer leave processors idle."""
+LARGEST_WIDE = 600
+"""Scalar operations times width up to which registers suffice."""
+SERIAL_ROW = 8
+"""Length of a row up to which one thread runs it."""
+WARP_ROW = 1024
+"""Length of a row up to which a warp runs it."""
+LONG_ROW = 1 << 14
+THREADS = 256
+MOST_INT = 2**31 - 2**24
+"""Elements and iterations that are counted in 32 bits."""
+BLOCKS_PER_PROCESSOR = 32
+
+
+class MapForm(NamedTuple):
+    """Every thread runs iterations of its own.
+
+    Attributes
+    ----------
+    width : int
+        Neighbours along the last loop that one thread runs at once.
+    shift : int
+        A chunk starts at ``width * n - shift``, which is where stores are aligned.
+    together : tuple of int
+        The loads that are aligned there too, by their number in the body.
+    """
+
+    width: int = 1
+    shift: int = 0
+    together: tuple[int, ...] = ()
+
+
+class RowsForm(NamedTuple):
+    """A team runs a row: a warp (32), or a whole block (0)."""
+
+    team: int
+
+
+class Form(NamedTuple):
+    """How a kernel is run.
+
+    Attributes
+    ----------
+    index : {"int", "long long"}
+        The type of offsets.
+    threads : int
+        Threads of a block.
+    nests : tuple of MapForm or RowsForm
+        One a nest.
+    """
+
+    index: str
+    threads: int
+    nests: tuple[MapForm | RowsForm, ...]
+
+
+def choose(
+    kernel: Kernel, sizes: Sequence[int], aligned: Sequence[bool], elements: int, processors: int
+) -> Form:
+    """Return the form for a launch.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        What is launched.
+    sizes : sequence of int
+        Its integer arguments.
+    aligned : sequence of bool
+        Which buffers start at a multiple of 16 bytes.
+    elements : int
+        Length of the longest buffer.
+    processors : int
+        Multiprocessors of the device.
+    """
+    forms: list[MapForm | RowsForm] = []
+    threads = THREADS
+    most = elements
+    for nest in nests(kernel):
+        rows = extent(nest.loops, sizes)
+        most = max(most, rows)
+        if isinstance(nest, Map):
+            forms.append(_map_form(kernel, nest, sizes, aligned, rows))
+            continue
+        length = _row_length(nest, sizes)
+        most = max(most, length)
+        if length <= SERIAL_ROW:
+            forms.append(MapForm())
+        elif length <= WARP_ROW:
+            forms.append(RowsForm(32))
+        else:
+            forms.append(RowsForm(0))
+            if length >= LONG_ROW and rows <= 2 * processors:
+                threads = 1024
+    return Form("int" if most < MOST_INT else "long long", threads, tuple(forms))
+
+
+def blocks_for(kernel: Kernel, form: Form, sizes: Sequence[int], processors: int) -> int:
+    """Return how many blocks a launch has; at least 1."""
+    blocks = 1
+    for nest, how in zip(nests(kernel), form.nests, strict=True):
+        rows = extent(nest.loops, sizes)
+        if isinstance(how, RowsForm):
+            needed = rows if how.team == 0 else -(-rows * 32 // form.threads)
+        else:
+            needed = -(-rows // (form.threads * how.width))
+        blocks = max(blocks, needed)
+    return min(blocks, processors * BLOCKS_PER_PROCESSOR)
+
+
+def loads_in_order(items: Sequence[Store]) -> list[Expr]:
+    """Return the loads of a map's body in a fixed order."""
+    return [e for e in walk([s.value for s in items]) if e.op == "load"]
+
+
+def _row_length(nest: Nest, sizes: Sequence[int]) -> int:
+    """Return the most iterations that a stage of a row shares out."""
+    longest = 1
+    for s in nest.body:
+        if isinstance(s, Reduce):
+            longest = max(longest, extent(s.loops, sizes))
+        elif isinstance(s, For):
+            inner = [s.loop]
+            while len(s.body) == 1 and isinstance(s.body[0], For):
+                s = s.body[0]
+                inner.append(s.loop)
+            longest = max(longest, extent(inner, sizes))
+    return longest
+
+
+def _map_form(
+    kernel: Kernel, nest: Map | Rows, sizes: Sequence[int], aligned: Sequence[bool], rows: int
+) -> MapForm:
+    items = [s for s in nest.body if isinstance(s, Store)]
+    if len(items) < len(nest.body) or not nest.loops or rows < SMALLEST_WIDE:
+        return MapForm()
+    last = nest.loops[-1]
+    size = max(s.value.dtype.itemsize for s in items)
+    width = 16 // size
+    length = extent((last,), sizes)
+    nodes = len(walk([s.value for s in items]))
+    while width > 1 and (nodes * width > LARGEST_WIDE or length < 4 * width):
+        width //= 2
+    if width == 1:
+        return MapForm()
+    shifts = set()
+    for s in items:
+        at = _along(s.offset, last, sizes, width)
+        if at is None or not aligned[s.buffer]:
+            return MapForm()
+        shifts.add(at)
+    if len(shifts) > 1:
+        return MapForm()
+    (shift,) = shifts
+    together = []
+    for number, e in enumerate(loads_in_order(items)):
+        at = _along(e.args[0], last, sizes, width)
+        if at == shift and aligned[e.attr] and e.dtype.itemsize * width <= 16:
+            together.append(number)
+    return MapForm(width, shift, tuple(together))
+
+
+def _along(e: Expr, loop: Loop, sizes: Sequence[int], width: int) -> int | None:
+    """Return where an offset lies within `width` elements at a multiple of `width` of the loop.
+
+    ``None`` if it does not run along the loop by ones, or if that differs from row to row.
+    """
+    constant, terms = split_affine(e)
+    found = False
+    for c, t in terms:
+        if t.op != "index":
+            return None
+        step = size_of(c, sizes)
+        if t.attr is loop.var:
+            if step != 1:
+                return None
+            found = True
+        elif step % width:
+            return None
+    return size_of(constant, sizes) % width if found else None
+
+
+def work(kernel: Kernel, sizes: Sequence[int]) -> int:
+    """Return how many elements the stages of a kernel compute, all nests together."""
+    total = 0
+    for nest in nests(kernel):
+        inner = max(_row_length(nest, sizes), 1)
+        serial = 1
+        for s in statements(nest.body):
+            if isinstance(s, Reduce) and isinstance(nest, Map):
+                serial = max(serial, extent(s.loops, sizes))
+        total += extent(nest.loops, sizes) * max(inner, serial)
+    return total
+

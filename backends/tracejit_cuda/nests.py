@@ -1,0 +1,95 @@
+"""Nests: a kernel's loops as what a grid of threads runs.
+
+The statements of a kernel fall into *nests* that do not wait for one another.  In a :class:`Map`
+every iteration is a thread's own; in :class:`Rows` a team of threads (a warp, or a block) shares
+one iteration of the outer loops: its reductions run along the contiguous direction, and later
+stages of the row read what earlier ones wrote.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store, expressions, statements
+from tracejit.ir.scalar import Loop, Size, walk
+
+__all__ = ["Map", "Nest", "Rows", "extent", "loads", "nests", "size_of", "stores"]
+
+
+class Map(NamedTuple):
+    """Independent iterations over `loops`; the body has no loop that a team could share."""
+
+    loops: tuple[Loop, ...]
+    body: tuple[Statement, ...]
+
+
+class Rows(NamedTuple):
+    """Independent iterations over `loops`, each run by a team of threads."""
+
+    loops: tuple[Loop, ...]
+    body: tuple[Statement, ...]
+
+
+Nest = Map | Rows
+
+
+def nests(kernel: Kernel) -> list[Nest]:
+    """Return the nests of a kernel; together they are all of its statements."""
+    reduces = any(isinstance(s, Reduce) for s in statements(kernel.body))
+    out: list[Nest] = []
+    for s in kernel.body:
+        if isinstance(s, For):
+            out += _split((), s, reduces)
+    loose = tuple(s for s in kernel.body if not isinstance(s, For))
+    if loose:
+        out.append(Map((), loose))
+    return out
+
+
+def _split(around: tuple[Loop, ...], s: For, reduces: bool) -> Iterable[Nest]:
+    loops = (*around, s.loop)
+    if len(s.body) == 1 and isinstance(s.body[0], For):
+        yield from _split(loops, s.body[0], reduces)
+        return
+    inner = list(statements(s.body))
+    if not any(isinstance(x, Reduce) for x in inner):
+        # Boxes of one domain, which do not read one another: each is a nest of its own.
+        plain = tuple(x for x in s.body if not isinstance(x, For))
+        if plain:
+            yield Map(loops, plain)
+        for x in s.body:
+            if isinstance(x, For):
+                yield from _split(loops, x, reduces)
+    elif any(isinstance(x, For) for x in inner) or any(
+        x.loops[-1].vector for x in inner if isinstance(x, Reduce)
+    ):
+        yield Rows(loops, s.body)
+    else:
+        yield Map(loops, s.body)
+
+
+def size_of(n: int | Size, sizes: Sequence[int]) -> int:
+    """Return the integer that `n` is in a launch."""
+    return sizes[n.number] if isinstance(n, Size) else n
+
+
+def extent(loops: Iterable[Loop], sizes: Sequence[int]) -> int:
+    """Return how many iterations a nest of loops has."""
+    return math.prod(max(size_of(v.hi, sizes) - size_of(v.lo, sizes), 0) for v in loops)
+
+
+def loads(body: Iterable[Statement]) -> set[int]:
+    """Return the numbers of the buffers that statements read."""
+    return {
+        e.attr
+        for s in statements(tuple(body))
+        for e in walk(expressions(s))
+        if e.op == "load"
+    }
+
+
+def stores(body: Iterable[Statement]) -> set[int]:
+    """Return the numbers of the buffers that statements write."""
+    return {s.buffer for s in statements(tuple(body)) if isinstance(s, Store)}
