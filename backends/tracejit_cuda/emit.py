@@ -57,8 +57,8 @@ def device_function(kernel: Kernel, form: Form, name: str) -> str:
     signature = ", ".join(["const int bid", "const int nb", *restrict])
     head = [
         f"static __device__ __forceinline__ void {name}({signature}) {{",
-        f"  typedef {form.index} idx;",
-        f"  typedef unsigned {form.index} uidx;",
+        f"  typedef {form.offsets} idx;",
+        f"  typedef unsigned {form.offsets} uidx;",
     ]
     head += [f"  const idx m{n} = (idx)n{n};" for n in range(kernel.n_sizes)]
     head += [

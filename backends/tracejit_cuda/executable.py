@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tracejit.ir.avals import ShapedArray
 from tracejit.ir.plan import (
     Assign,
     Branch,
@@ -54,7 +53,9 @@ REPLAYED = 8
 class Services(Protocol):
     """What an executable uses of its backend."""
 
-    runtime: Runtime
+    @property
+    def runtime(self) -> Runtime:
+        """What runs kernels."""
 
     def functions(self, parts: Sequence[Part], device: int) -> dict[str, Function]:
         """Return loaded kernels by name; those that are new are compiled together."""
@@ -470,14 +471,17 @@ class CudaExecutable:
         left = (batch, k, m) if transpose_a else (batch, m, k)
         right = (batch, n, k) if transpose_b else (batch, k, n)
 
-        def product(xp: Any, a: Any, b: Any) -> list[Any]:
+        def product(xp: Any, a: Any, b: Any, *out: Any) -> list[Any]:
             a, b = a.reshape(left), b.reshape(right)
             a = a.swapaxes(1, 2) if transpose_a else a
             b = b.swapaxes(1, 2) if transpose_b else b
-            return [xp.matmul(a, b)]
+            if not out:
+                return [xp.matmul(a, b)]
+            xp.matmul(a, b, out=out[0].reshape(batch, m, n))
+            return list(out)
 
-        a, b, out = s.slots
-        return [self._evaluated(s.name, product, (a, b), (out,), gated)]
+        inputs = s.slots[:2] if gated else s.slots
+        return [self._evaluated(s.name, product, inputs, s.slots[2:], gated)]
 
     def _callback(self, s: Callback, gated: bool) -> Action:
         return self._evaluated(s.name, s.function, s.inputs, s.outputs, gated)
@@ -505,11 +509,15 @@ class CudaExecutable:
             if len(results) != len(wanted):
                 raise ValueError(f"{name} must return {len(wanted)} arrays; got {len(results)}")
             for number, (result, aval) in enumerate(zip(results, wanted, strict=True)):
-                _check(name, result, aval)
+                if result.size != aval.size or result.dtype != aval.dtype:
+                    raise ValueError(
+                        f"{name}: a library must return an array of {aval}; got shape "
+                        f"{result.shape} and dtype {result.dtype}"
+                    )
                 target, source = run.places[outputs[number]], runtime.address(result)
                 if gated:
                     copies[number](run, target, source)
-                elif aval.nbytes:
+                elif aval.nbytes and target != source:
                     runtime.copy(target, source, aval.nbytes, device)
             run.kept.append(results)
 
@@ -535,14 +543,6 @@ _GATE = global_part(
     32,
     (),
 )
-
-
-def _check(name: str, result: Any, aval: ShapedArray) -> None:
-    if tuple(result.shape) != aval.shape or result.dtype != aval.dtype:
-        raise ValueError(
-            f"{name}: a library must return an array of {aval}; got shape {result.shape} and "
-            f"dtype {result.dtype}"
-        )
 
 
 def _aligned_slots(plan: Plan) -> list[bool]:

@@ -59,7 +59,7 @@ class Form(NamedTuple):
 
     Attributes
     ----------
-    index : {"int", "long long"}
+    offsets : {"int", "long long"}
         The type of offsets.
     threads : int
         Threads of a block.
@@ -67,7 +67,7 @@ class Form(NamedTuple):
         One a nest.
     """
 
-    index: str
+    offsets: str
     threads: int
     nests: tuple[MapForm | RowsForm, ...]
 

@@ -14,8 +14,10 @@ from typing import NamedTuple
 from tracejit.ir.plan import (
     Assign,
     Branch,
+    Callback,
     Copy,
     Launch,
+    LibraryCall,
     Plan,
     Point,
     Repeat,
@@ -103,9 +105,9 @@ def _used(steps: Sequence[Step]) -> set[int]:
             used.add(s.predicate)
         elif isinstance(s, Branch):
             used.add(s.index)
-        elif hasattr(s, "slots"):
+        elif isinstance(s, (Launch, LibraryCall)):
             used |= set(s.slots)
-        elif hasattr(s, "inputs"):
+        elif isinstance(s, Callback):
             used |= {*s.inputs, *s.outputs}
     return used
 

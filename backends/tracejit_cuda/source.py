@@ -42,7 +42,7 @@ def _digest(text: str) -> str:
 
 def function_part(kernel: Kernel, form: Form) -> Part:
     """Return the device function of a kernel in a form."""
-    name = f"k{_digest(kernel.text() + repr((form.index, form.nests)))}"
+    name = f"k{_digest(kernel.text() + repr((form.offsets, form.nests)))}"
     return Part(name, device_function(kernel, form, name))
 
 
