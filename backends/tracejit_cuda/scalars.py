@@ -15,6 +15,7 @@ Functions that start with ``tj_`` are of :mod:`tracejit_cuda.prelude`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -124,13 +125,17 @@ def _float_literal(value: Any, dtype: Dtype) -> str:
         x = np.asarray(value).astype(dtype)
     if dtype in (F16, BF16):
         return f"{type_name(dtype)}{{0x{int(x.view(np.uint16)):04x}}}"
-    number = float(x)
-    if number - number != 0.0:  # an infinity, or nan
-        if dtype == F32:
-            return f"__int_as_float({int(x.view(np.int32)):#x})"
-        return f"__longlong_as_double({int(x.view(np.int64)):#x}LL)"
+    number, kind = float(x), type_name(dtype)
+    if math.isnan(number):
+        return f"tj_nan<{kind}>()"
+    if math.isinf(number):
+        return f"tj_{'greatest' if number > 0 else 'least'}<{kind}>()"
     short = repr(number)
-    text = short if Decimal(short) == Decimal(number) else number.hex()
+    if Decimal(short) == Decimal(number):
+        text = short
+    else:
+        digits, exponent = number.hex().split("p")
+        text = f"{digits.rstrip('0')}p{exponent}"
     text += "f" if dtype == F32 else ""
     return f"({text})" if text.startswith("-") else text
 

@@ -1,10 +1,11 @@
 """Prelude: the device functions and types that every source starts with.
 
-The text stands in four files beside this one, for editors know CUDA C++ by its suffix:
+The text stands in files beside this one, for editors know CUDA C++ by its suffix:
 
 ===================  ==========================================================================
 ``types.cuh``        16-bit floats, wide vectors, bit casts, shared memory
-``arithmetic.cuh``   integers that wrap, division, shifts, extremes, conversions
+``arithmetic.cuh``   integers that wrap, division, shifts, extremes
+``conversions.cuh``  floats to integers, 16-bit floats
 ``math.cuh``         mathematical functions that CUDA has not
 ``teams.cuh``        accumulators, reductions over a warp or a block, the barrier of a grid
 ===================  ==========================================================================
@@ -18,7 +19,7 @@ from importlib.resources import files
 
 __all__ = ["OPTIONS", "PRELUDE"]
 
-_PARTS = ("types", "arithmetic", "math", "teams")
+_PARTS = ("types", "arithmetic", "conversions", "math", "teams")
 
 PRELUDE: str = "\n".join(
     files(__name__).joinpath(f"{part}.cuh").read_text(encoding="utf-8") for part in _PARTS

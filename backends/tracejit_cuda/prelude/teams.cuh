@@ -34,107 +34,80 @@ template <class T, bool GREATEST> struct tj_extreme {
 template <class T> using tj_argmax = tj_extreme<T, true>;
 template <class T> using tj_argmin = tj_extreme<T, false>;
 
-struct tj_add_op {
-  template <class T> __device__ __forceinline__ T operator()(const T a, const T b) const {
-    if constexpr (tj_is_float<T>) return a + b;
-    else return T(tj_unsigned<T>(a) + tj_unsigned<T>(b));
-  }
-  __device__ __forceinline__ bool operator()(const bool a, const bool b) const { return a | b; }
-};
-struct tj_mul_op {
-  template <class T> __device__ __forceinline__ T operator()(const T a, const T b) const {
-    if constexpr (tj_is_float<T>) return a * b;
-    else return T((unsigned long long)(long long)a * (unsigned long long)(long long)b);
-  }
-  __device__ __forceinline__ bool operator()(const bool a, const bool b) const { return a & b; }
-};
-struct tj_max_op {
-  template <class T> __device__ __forceinline__ T operator()(const T a, const T b) const {
-    return tj_is_nan(a) || b < a ? a : tj_is_nan(b) || a < b ? b : a;
-  }
-};
-struct tj_min_op {
-  template <class T> __device__ __forceinline__ T operator()(const T a, const T b) const {
-    return tj_is_nan(a) || a < b ? a : tj_is_nan(b) || b < a ? b : a;
-  }
-};
-struct tj_and_op {
-  template <class T> __device__ __forceinline__ T operator()(const T a, const T b) const {
-    return T(a & b);
-  }
-};
-struct tj_or_op {
-  template <class T> __device__ __forceinline__ T operator()(const T a, const T b) const {
-    return T(a | b);
-  }
-};
+// Steps of a reduction, as objects.
+#define TJ_STEP(name, expression)                                                   \
+  struct tj_##name##_op {                                                           \
+    template <class T> __device__ __forceinline__ T operator()(T x, T y) const {    \
+      return expression;                                                            \
+    }                                                                               \
+  };
+TJ_STEP(add, tj_add<T>(x, y))
+TJ_STEP(mul, tj_mul<T>(x, y))
+TJ_STEP(max, tj_max<T>(x, y))
+TJ_STEP(min, tj_min<T>(x, y))
+TJ_STEP(and, T(x & y))
+TJ_STEP(or, T(x | y))
+TJ_STEP(extreme, (y.index < 0 ? (void)0 : x.take(y.value, y.index), x))
+#undef TJ_STEP
 
-// The value of the lane whose number differs in the bits of d.
-template <class T> TJ_DEVICE T tj_from_lane(const T x, const int d) {
-  if constexpr (sizeof(T) < 4) return (T)__shfl_xor_sync(0xffffffffu, (int)x, d);
-  else return __shfl_xor_sync(0xffffffffu, x, d);
+// What the lane `delta` further holds, or what lane `from` holds.  All lanes of the warp call.
+#define TJ_SHUFFLE(name, intrinsic)                                   \
+  template <class T> TJ_DEVICE T name(T x, int lane) {                \
+    constexpr int count = (sizeof(T) + 3) / 4;                        \
+    unsigned int words[count] = {};                                   \
+    memcpy(words, &x, sizeof x);                                      \
+    for (int i = 0; i < count; ++i) {                                 \
+      words[i] = intrinsic(0xffffffffu, words[i], lane);              \
+    }                                                                 \
+    memcpy(&x, words, sizeof x);                                      \
+    return x;                                                         \
+  }
+TJ_SHUFFLE(tj_shuffle_down, __shfl_down_sync)
+TJ_SHUFFLE(tj_shuffle_from, __shfl_sync)
+#undef TJ_SHUFFLE
+
+// A team is one thread, the 32 lanes of a warp, or (any other number) all threads of the block: a
+// multiple of 32, at most 1024.  All threads of the team call.  The tree is the same every time,
+// and every thread gets the same bits.
+template <int TEAM, class Op, class T> TJ_DEVICE T tj_team_reduce(Op op, T x) {
+  if constexpr (TEAM == 1) return x;
+  for (int delta = 16; delta > 0; delta /= 2) x = op(x, tj_shuffle_down(x, delta));
+  if constexpr (TEAM == 32) return tj_shuffle_from(x, 0);
+  __shared__ T tj_scratch[32];
+  const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
+  const int warps = (int)blockDim.x >> 5;
+  __syncthreads();  // whoever reads the last reduction has read it
+  if (lane == 0) tj_scratch[warp] = x;
+  __syncthreads();
+  // Every warp finishes by itself, which spares handing the result round.
+  x = tj_scratch[lane < warps ? lane : 0];
+  for (int delta = 16; delta > 0; delta /= 2) {
+    const T other = tj_shuffle_down(x, delta);
+    if (lane + delta < warps) x = op(x, other);
+  }
+  return tj_shuffle_from(x, 0);
 }
 
-// Shared memory of block-wide reductions: one place a warp.
-template <class T> TJ_DEVICE T* tj_places() {
-  __shared__ unsigned long long places[32];
-  return (T*)places;
+template <int TEAM, class E> TJ_DEVICE E tj_team_extreme(E x) {
+  return tj_team_reduce<TEAM>(tj_extreme_op(), x);
 }
 
-// Combine the values of a team (a warp if TEAM is 32, else the block, whose threads are a multiple
-// of 32) in a fixed order; every thread gets the result.  A barrier of the team.
-template <int TEAM, class Op, class T> TJ_DEVICE T tj_team_reduce(const Op op, T x) {
-#pragma unroll
-  for (int d = 16; d; d >>= 1) x = op(x, tj_from_lane(x, d));
-  if (TEAM == 32) return x;
-  T* const places = tj_places<T>();
-  const int warps = (int)blockDim.x / 32;
-  __syncthreads();  // the last results may still be read
-  if (((int)threadIdx.x & 31) == 0) places[(int)threadIdx.x / 32] = x;
+// Wait until all `nb` blocks of the grid are here; what they wrote before is seen after, if it is
+// not read through the read-only cache.  All blocks must be resident at once.  `state` is two words
+// of global memory, zero before their first use: how many blocks have come, and the number of the
+// wait.  They are ready for the next wait and for the next launch.
+TJ_DEVICE void tj_grid_barrier(unsigned int* state, int nb) {
   __syncthreads();
-  x = places[0];
-  for (int w = 1; w < warps; ++w) x = op(x, places[w]);
-  return x;
-}
-
-template <int TEAM, class T, bool G>
-TJ_DEVICE tj_extreme<T, G> tj_team_extreme(tj_extreme<T, G> x) {
-#pragma unroll
-  for (int d = 16; d; d >>= 1) {
-    const T value = tj_from_lane(x.value, d);
-    const long long index = tj_from_lane(x.index, d);
-    if (index >= 0) x.take(value, index);
-  }
-  if (TEAM == 32) return x;
-  __shared__ long long indices[32];
-  T* const places = tj_places<T>();
-  const int warps = (int)blockDim.x / 32;
-  __syncthreads();
-  if (((int)threadIdx.x & 31) == 0) {
-    places[(int)threadIdx.x / 32] = x.value;
-    indices[(int)threadIdx.x / 32] = x.index;
-  }
-  __syncthreads();
-  tj_extreme<T, G> best;
-  for (int w = 0; w < warps; ++w)
-    if (indices[w] >= 0) best.take(places[w], indices[w]);
-  return best;
-}
-
-// Wait for all nb blocks, which must be resident at once.  state[0] counts arrivals and is 0
-// between barriers; state[1] counts barriers.  What any thread wrote before it all see after it.
-TJ_DEVICE void tj_grid_barrier(unsigned* const state, const int nb) {
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    volatile unsigned* const seen = state;
+  if (nb > 1 && threadIdx.x == 0) {
+    volatile unsigned int* const number = state + 1;
+    const unsigned int mine = *number;  // does not change before this block has come
     __threadfence();
-    const unsigned generation = seen[1];
-    if (atomicAdd(&state[0], 1u) == (unsigned)nb - 1) {
-      seen[0] = 0;
+    if (atomicAdd(state, 1u) == (unsigned int)nb - 1u) {
+      *(volatile unsigned int*)state = 0u;
       __threadfence();
-      seen[1] = generation + 1;
+      *number = mine + 1u;
     } else {
-      while (seen[1] == generation) __nanosleep(20);
+      while (*number == mine) __nanosleep(20);
     }
     __threadfence();
   }

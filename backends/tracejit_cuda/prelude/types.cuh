@@ -1,5 +1,9 @@
 // ---- types: 16-bit floats, wide vectors, bit casts, shared memory
 
+#ifdef __CUDACC_RTC__
+#pragma nv_diag_suppress 177  // a source uses some of all this
+#endif
+
 #define TJ_DEVICE static __device__ __forceinline__
 
 // float16 and bfloat16 as they lie in memory; they are converted, never computed with.
@@ -24,6 +28,13 @@ template <class To, class From> TJ_DEVICE To tj_bitcast(From x) {
   return y;
 }
 
+// What NVRTC has no headers for.
+template <class A, class B> constexpr bool tj_is_same = false;
+template <class A> constexpr bool tj_is_same<A, A> = true;
+template <class T> constexpr bool tj_is_bool = tj_is_same<T, bool>;
+template <class T> constexpr bool tj_is_float = tj_is_same<T, float> || tj_is_same<T, double>;
+template <class T> constexpr bool tj_is_signed = T(-1) < T(0);
+
 template <class T> struct tj_unsigned_of { typedef T type; };
 template <> struct tj_unsigned_of<signed char> { typedef unsigned char type; };
 template <> struct tj_unsigned_of<short> { typedef unsigned short type; };
@@ -31,18 +42,22 @@ template <> struct tj_unsigned_of<int> { typedef unsigned int type; };
 template <> struct tj_unsigned_of<long long> { typedef unsigned long long type; };
 template <class T> using tj_unsigned = typename tj_unsigned_of<T>::type;
 
-template <class T> constexpr bool tj_is_signed = T(-1) < T(0);
-template <class T> constexpr bool tj_is_float = T(0.5) != T(0);
-template <> constexpr bool tj_is_float<bool> = false;
+// An unsigned integer that holds T and is not promoted to a signed one.
+template <bool LONG> struct tj_word_of { typedef unsigned int type; };
+template <> struct tj_word_of<true> { typedef unsigned long long type; };
+template <class T> using tj_word = typename tj_word_of<sizeof(T) == 8>::type;
 
-// The extremes that no value exceeds: infinities, or the least and greatest integers.
+template <class T> TJ_DEVICE T tj_nan() { return T(__int_as_float(0x7fc00000)); }
+
+// No value is above the greatest or below the least: infinities, or the ends of the integers.
 template <class T> TJ_DEVICE T tj_greatest() {
-  return tj_is_signed<T> ? T(tj_unsigned<T>(-1) >> 1) : T(-1);
+  if constexpr (tj_is_float<T>) return T(__int_as_float(0x7f800000));
+  else if constexpr (tj_is_bool<T>) return true;
+  else if constexpr (tj_is_signed<T>) return T(tj_unsigned<T>(-1) >> 1);
+  else return T(-1);
 }
-template <class T> TJ_DEVICE T tj_least() { return T(~tj_greatest<T>()); }
-template <> TJ_DEVICE bool tj_greatest() { return true; }
-template <> TJ_DEVICE bool tj_least() { return false; }
-template <> TJ_DEVICE float tj_greatest() { return __int_as_float(0x7f800000); }
-template <> TJ_DEVICE float tj_least() { return -__int_as_float(0x7f800000); }
-template <> TJ_DEVICE double tj_greatest() { return __longlong_as_double(0x7ff0000000000000LL); }
-template <> TJ_DEVICE double tj_least() { return -__longlong_as_double(0x7ff0000000000000LL); }
+template <class T> TJ_DEVICE T tj_least() {
+  if constexpr (tj_is_float<T>) return -tj_greatest<T>();
+  else if constexpr (tj_is_bool<T>) return false;
+  else return T(~tj_greatest<T>());
+}
