@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store, expressions
-from tracejit.ir.scalar import Expr, Loop
 from tracejit_cuda import scalars
-from tracejit_cuda.forms import Form, MapForm, RowsForm, loads_in_order
+from tracejit_cuda.forms import Form, RowsForm, TileForm
+from tracejit_cuda.maps import tiled_map, write_map
 from tracejit_cuda.nests import Map, Rows, loads, nests, stores
 from tracejit_cuda.serial import Serial, grouped, reference
 
@@ -48,8 +48,10 @@ def device_function(kernel: Kernel, form: Form, name: str) -> str:
         with e.block():
             if isinstance(how, RowsForm):
                 e.rows(nest, how)
+            elif isinstance(how, TileForm):
+                tiled_map(e, nest, how)
             else:
-                e.map(nest, how)
+                write_map(e, nest, how)
     restrict = [
         f"{kind} __restrict__ {own}" if kind.endswith("*") else f"{kind} {own}"
         for kind, own in parameters(kernel)
@@ -69,115 +71,6 @@ def device_function(kernel: Kernel, form: Form, name: str) -> str:
 
 
 class _Emitter(Serial):
-    def _ranges(self, loops: Sequence[Loop]) -> tuple[list[tuple[str, str]], str]:
-        """Return the first value and length of each loop, and the number of iterations."""
-        out = []
-        for v in loops:
-            lo, hi = self.integer(v.lo), self.integer(v.hi)
-            if v.lo == 0:
-                length = hi
-            elif isinstance(v.lo, int) and isinstance(v.hi, int):
-                length = str(v.hi - v.lo)
-            else:
-                length = self.declare("idx", f"{hi} - {lo}", "e")
-            out.append((lo, length))
-        total = self.declare("idx", " * ".join(n for _, n in out) or "1", "total")
-        return out, total
-
-    def _spread(self, total: str, first: str, step: str, stack: ExitStack) -> str:
-        var = self.name("k")
-        stack.enter_context(
-            self.block(f"for (idx {var} = {first}; {var} < {total}; {var} += {step})")
-        )
-        return var
-
-    def _decompose(
-        self, flat: str, loops: Sequence[Loop], ranges: Sequence[tuple[str, str]]
-    ) -> None:
-        names = [(v.var, lo, n) for v, (lo, n) in zip(loops, ranges, strict=True)]
-        self.decompose(flat, names)
-
-    # --------------------------------------------------------------------- maps
-
-    def map(self, nest: Map | Rows, how: MapForm) -> None:
-        """Write a nest of which every thread runs iterations of its own."""
-        if how.width > 1:
-            self._wide_map(nest, how)
-            return
-        ranges, total = self._ranges(nest.loops)
-        with ExitStack() as stack:
-            first = "(idx)bid * (idx)blockDim.x + (idx)threadIdx.x"
-            flat = self._spread(total, first, "(idx)nb * (idx)blockDim.x", stack)
-            self._decompose(flat, nest.loops, ranges)
-            self.serial(nest.body)
-
-    def _wide_map(self, nest: Map | Rows, how: MapForm) -> None:
-        """Write a map of which every thread runs `width` neighbours, with 16-byte accesses."""
-        width, shift = how.width, how.shift
-        *outer, last = nest.loops
-        items = [s for s in nest.body if isinstance(s, Store)]
-        lo, hi = self.integer(last.lo), self.integer(last.hi)
-        first = self.declare("idx", f"({lo} + {shift}) / {width}", "q")
-        beyond = self.declare("idx", f"({hi} + {shift + width - 1}) / {width}", "q")
-        chunks = self.declare("idx", f"{beyond} - {first}", "q")
-        ranges, rows = self._ranges(outer)
-        total = self.declare("idx", f"{rows} * {chunks}", "total")
-        chunk = Loop(last.var, 0, 0)
-        with ExitStack() as stack:
-            begin = "(idx)bid * (idx)blockDim.x + (idx)threadIdx.x"
-            flat = self._spread(total, begin, "(idx)nb * (idx)blockDim.x", stack)
-            self._decompose(flat, [*outer, chunk], [*ranges, (first, chunks)])
-            start = self.declare("idx", f"{self.variables[last.var]} * {width} - {shift}", "j")
-            inside = f"if ({start} >= {lo} && {start} + {width} <= {hi})"
-            with self.block(inside):
-                self._whole_chunk(items, last, start, how)
-            with self.block("else"):
-                lane = self.name("l")
-                with self.block(f"for (int {lane} = 0; {lane} < {width}; ++{lane})"):
-                    at = self.declare("idx", f"{start} + {lane}", "i")
-                    with self.block(f"if ({at} >= {lo} && {at} < {hi})"):
-                        self.variables[last.var] = at
-                        self.serial(nest.body)
-
-    def _whole_chunk(
-        self, items: Sequence[Store], last: Loop, start: str, how: MapForm
-    ) -> None:
-        width = how.width
-        self.variables[last.var] = start
-        fetched: dict[Expr, str] = {}
-        for number, e in enumerate(loads_in_order(items)):
-            if number in how.together:
-                kind = scalars.storage_name(e.dtype)
-                address = f"b{e.attr} + {self.offset(e.args[0])}"
-                fetched[e] = self.declare(
-                    f"tj_vec<{kind}, {width}>",
-                    f"*(const tj_vec<{kind}, {width}>*)({address})", "v",
-                )  # fmt: skip
-        places = [self.offset(s.offset) for s in items]
-        kinds = [scalars.storage_name(s.value.dtype) for s in items]
-        results = [self.name("w") for _ in items]
-        for name, kind in zip(results, kinds, strict=True):
-            self.line(f"tj_vec<{kind}, {width}> {name};")
-        lane = self.name("l")
-        self.line("#pragma unroll")
-        with self.block(f"for (int {lane} = 0; {lane} < {width}; ++{lane})"):
-            at = self.declare("idx", f"{start} + {lane}", "i")
-            self.variables[last.var] = at
-            # Offsets of this lane are written anew: those above were of the chunk's first.
-            kept = self.scopes
-            self.scopes = [{}]
-            self.instead = {
-                e: self.declare(scalars.type_name(e.dtype), _element(v, lane, e), "x")
-                for e, v in fetched.items()
-            }
-            for s, name in zip(items, results, strict=True):
-                value = self.value(s.value)
-                self.line(scalars.store(f"&{name}.v[{lane}]", value, s.value.dtype) + ";")
-            self.scopes = kept
-            self.instead = {}
-        for s, place, kind, name in zip(items, places, kinds, results, strict=True):
-            self.line(f"*(tj_vec<{kind}, {width}>*)(b{s.buffer} + {place}) = {name};")
-
     # --------------------------------------------------------------------- rows
 
     def rows(self, nest: Map | Rows, how: RowsForm) -> None:
@@ -187,7 +80,7 @@ class _Emitter(Serial):
             "(int)threadIdx.x", "(int)blockDim.x"
         )  # fmt: skip
         lane = self.declare("idx", lane, "lane")
-        ranges, total = self._ranges(nest.loops)
+        ranges, total = self.ranges(nest.loops)
         if warp:
             teams = self.declare("idx", "(idx)blockDim.x / 32", "teams")
             first = f"(idx)bid * {teams} + (idx)threadIdx.x / 32"
@@ -195,8 +88,8 @@ class _Emitter(Serial):
         else:
             first, step = "(idx)bid", "(idx)nb"
         with ExitStack() as stack:
-            flat = self._spread(total, first, step, stack)
-            self._decompose(flat, nest.loops, ranges)
+            flat = self.spread(total, first, step, stack)
+            self.unflatten(flat, nest.loops, ranges)
             _Team(self, lane, width, how.team).body(nest.body)
 
 
@@ -239,20 +132,20 @@ class _Team:
             inner = inner[0].body
         e = self.e
         e.forget_loads(stores(inner))
-        ranges, total = e._ranges(loops)
+        ranges, total = e.ranges(loops)
         with ExitStack() as stack:
-            flat = e._spread(total, self.lane, self.width, stack)
-            e._decompose(flat, loops, ranges)
+            flat = e.spread(total, self.lane, self.width, stack)
+            e.unflatten(flat, loops, ranges)
             e.serial(inner)
 
     def _reduce(self, s: Reduce) -> None:
         e = self.e
         e.hoist(expressions(s), [v.var for v in s.loops])
         states = [e.accumulator(a, compensated=True) for a in s.accumulators]
-        ranges, total = e._ranges(s.loops)
+        ranges, total = e.ranges(s.loops)
         with ExitStack() as stack:
-            flat = e._spread(total, self.lane, self.width, stack)
-            e._decompose(flat, s.loops, ranges)
+            flat = e.spread(total, self.lane, self.width, stack)
+            e.unflatten(flat, s.loops, ranges)
             e.accumulate(states)
         for x in states:
             if x.kind == "extreme":
@@ -264,6 +157,3 @@ class _Team:
                 name = e.declare(kind, text)
             e.bind(reference(x.of), name)
 
-
-def _element(vector: str, lane: str, e: Expr) -> str:
-    return scalars.load(f"&{vector}.v[{lane}]", e.dtype)

@@ -8,6 +8,7 @@ would be a trip too many finds its gate closed and writes nothing.
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -379,7 +380,8 @@ class CudaExecutable:
             now = tuple(run.places)
             if now in seen:
                 period = len(seen) - seen.index(now)
-                graph = self.runtime.capture(lambda: trips(run, 0, period), self.device)
+                record = functools.partial(trips, run, 0, period)
+                graph = self.runtime.capture(record, self.device)
                 times = (count - done) // period
                 for _ in range(times):
                     graph.launch()
@@ -532,7 +534,12 @@ _GATE_AT, _OPEN_AT = 128, 192
 _COPY = global_part(
     "copy",
     ["if (*a.go) tj_copy((int)blockIdx.x, (int)gridDim.x, a.target, a.source, a.nbytes);"],
-    [("const bool*", "go"), ("char*", "target"), ("const char*", "source"), ("long long", "nbytes")],
+    [
+        ("const bool*", "go"),
+        ("char*", "target"),
+        ("const char*", "source"),
+        ("long long", "nbytes"),
+    ],
     THREADS,
     (),
 )

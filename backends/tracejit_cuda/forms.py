@@ -13,12 +13,27 @@ from tracejit.ir.kernel import For, Kernel, Reduce, Store, statements
 from tracejit.ir.scalar import Expr, Loop, split_affine, walk
 from tracejit_cuda.nests import Map, Nest, Rows, extent, nests, size_of
 
-__all__ = ["Form", "MapForm", "RowsForm", "blocks_for", "choose", "loads_in_order", "work"]
+__all__ = [
+    "TILE",
+    "Form",
+    "MapForm",
+    "NestForm",
+    "RowsForm",
+    "TileForm",
+    "blocks_for",
+    "choose",
+    "loads_in_order",
+    "work",
+]
 
 SMALLEST_WIDE = 1 << 15
 """Iterations from which neighbours are computed by one thread: fewer leave processors idle."""
 LARGEST_WIDE = 600
 """Scalar operations times width up to which registers suffice."""
+TILE = 32
+MOST_TILES = 4
+"""Tiles that one block holds in shared memory."""
+SMALLEST_TILED = 1 << 12
 SERIAL_ROW = 8
 """Length of a row up to which one thread runs it."""
 WARP_ROW = 1024
@@ -41,17 +56,38 @@ class MapForm(NamedTuple):
         A chunk starts at ``width * n - shift``, which is where stores are aligned.
     together : tuple of int
         The loads that are aligned there too, by their number in the body.
+    beside : tuple of (load, aligned load, distance)
+        Loads that are a few elements away from an aligned one.
     """
 
     width: int = 1
     shift: int = 0
     together: tuple[int, ...] = ()
+    beside: tuple[tuple[int, int, int], ...] = ()
+
+
+class TileForm(NamedTuple):
+    """Blocks run tiles, and read through shared memory what runs along another loop.
+
+    Attributes
+    ----------
+    loop : int
+        The loop along which `loads` are contiguous, by its place in the nest.
+    loads : tuple of int
+        Their numbers in the body.
+    """
+
+    loop: int
+    loads: tuple[int, ...]
 
 
 class RowsForm(NamedTuple):
     """A team runs a row: a warp (32), or a whole block (0)."""
 
     team: int
+
+
+NestForm = MapForm | TileForm | RowsForm
 
 
 class Form(NamedTuple):
@@ -63,13 +99,13 @@ class Form(NamedTuple):
         The type of offsets.
     threads : int
         Threads of a block.
-    nests : tuple of MapForm or RowsForm
+    nests : tuple of MapForm, TileForm or RowsForm
         One a nest.
     """
 
     offsets: str
     threads: int
-    nests: tuple[MapForm | RowsForm, ...]
+    nests: tuple[NestForm, ...]
 
 
 def choose(
@@ -90,14 +126,15 @@ def choose(
     processors : int
         Multiprocessors of the device.
     """
-    forms: list[MapForm | RowsForm] = []
+    forms: list[NestForm] = []
     threads = THREADS
     most = elements
     for nest in nests(kernel):
         rows = extent(nest.loops, sizes)
         most = max(most, rows)
         if isinstance(nest, Map):
-            forms.append(_map_form(kernel, nest, sizes, aligned, rows))
+            tiled = _tile_form(nest, sizes, rows)
+            forms.append(tiled or _map_form(nest, sizes, aligned, rows))
             continue
         length = _row_length(nest, sizes)
         most = max(most, length)
@@ -119,6 +156,12 @@ def blocks_for(kernel: Kernel, form: Form, sizes: Sequence[int], processors: int
         rows = extent(nest.loops, sizes)
         if isinstance(how, RowsForm):
             needed = rows if how.team == 0 else -(-rows * 32 // form.threads)
+        elif isinstance(how, TileForm):
+            needed = 1
+            for n, loop in enumerate(nest.loops):
+                length = extent((loop,), sizes)
+                inside = n in (how.loop, len(nest.loops) - 1)
+                needed *= -(-length // TILE) if inside else length
         else:
             needed = -(-rows // (form.threads * how.width))
         blocks = max(blocks, needed)
@@ -145,8 +188,41 @@ def _row_length(nest: Nest, sizes: Sequence[int]) -> int:
     return longest
 
 
+def _tile_form(nest: Map, sizes: Sequence[int], rows: int) -> TileForm | None:
+    """Return the form of a map that reads along one loop and writes along another."""
+    items = [s for s in nest.body if isinstance(s, Store)]
+    if len(items) < len(nest.body) or len(nest.loops) < 2 or rows < SMALLEST_TILED:
+        return None
+    last = nest.loops[-1]
+    steps = [_steps(s.offset, nest.loops, sizes) for s in items]
+    if extent((last,), sizes) < TILE or any(x is None or x[-1] != 1 for x in steps):
+        return None
+    written = {s.buffer for s in items}
+    found: dict[int, list[int]] = {}
+    for number, e in enumerate(loads_in_order(items)):
+        at = _steps(e.args[0], nest.loops, sizes)
+        if at is None or e.attr in written or at[-1] < TILE or 1 not in at[:-1]:
+            continue
+        loop = at.index(1)
+        if extent((nest.loops[loop],), sizes) >= TILE:
+            found.setdefault(loop, []).append(number)
+    if not found:
+        return None
+    loop = max(found, key=lambda n: len(found[n]))
+    return TileForm(loop, tuple(found[loop][:MOST_TILES]))
+
+
+def _steps(e: Expr, loops: Sequence[Loop], sizes: Sequence[int]) -> list[int] | None:
+    """Return by how much an offset grows along each loop; ``None`` if it depends on data."""
+    _, terms = split_affine(e)
+    if any(t.op != "index" for _, t in terms):
+        return None
+    by = {t.attr: size_of(c, sizes) for c, t in terms}
+    return [by.get(v.var, 0) for v in loops]
+
+
 def _map_form(
-    kernel: Kernel, nest: Map | Rows, sizes: Sequence[int], aligned: Sequence[bool], rows: int
+    nest: Map | Rows, sizes: Sequence[int], aligned: Sequence[bool], rows: int
 ) -> MapForm:
     items = [s for s in nest.body if isinstance(s, Store)]
     if len(items) < len(nest.body) or not nest.loops or rows < SMALLEST_WIDE:
@@ -169,12 +245,33 @@ def _map_form(
     if len(shifts) > 1:
         return MapForm()
     (shift,) = shifts
-    together = []
-    for number, e in enumerate(loads_in_order(items)):
-        at = _along(e.args[0], last, sizes, width)
-        if at == shift and aligned[e.attr] and e.dtype.itemsize * width <= 16:
-            together.append(number)
-    return MapForm(width, shift, tuple(together))
+    loads = loads_in_order(items)
+    together = [
+        number
+        for number, e in enumerate(loads)
+        if _along(e.args[0], last, sizes, width) == shift
+        and aligned[e.attr]
+        and e.dtype.itemsize * width <= 16
+    ]
+    beside = []
+    for number, e in enumerate(loads):
+        for base in () if number in together else together:
+            d = _distance(e, loads[base], sizes)
+            if d is not None and abs(d) < width:
+                beside.append((number, base, d))
+                break
+    return MapForm(width, shift, tuple(together), tuple(beside))
+
+
+def _distance(a: Expr, b: Expr, sizes: Sequence[int]) -> int | None:
+    """Return how far one load is from another, if that is the same everywhere."""
+    if a.attr != b.attr:
+        return None
+    first, terms = split_affine(a.args[0])
+    other, others = split_affine(b.args[0])
+    if {(t, size_of(c, sizes)) for c, t in terms} != {(t, size_of(c, sizes)) for c, t in others}:
+        return None
+    return size_of(first, sizes) - size_of(other, sizes)
 
 
 def _along(e: Expr, loop: Loop, sizes: Sequence[int], width: int) -> int | None:

@@ -7,12 +7,12 @@ integers that are data are ``long long``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from tracejit.ir.dtypes import DTYPES
 from tracejit.ir.kernel import Kernel
-from tracejit.ir.scalar import Expr, IndexVar, Size, free_vars, split_affine, value_of, walk
+from tracejit.ir.scalar import Expr, IndexVar, Loop, Size, free_vars, split_affine, value_of, walk
 from tracejit_cuda import scalars
 
 __all__ = ["Writer"]
@@ -180,27 +180,44 @@ class Writer:
 
     # -------------------------------------------------------------------- loops
 
-    def decompose(self, flat: str, names: list[tuple[IndexVar, str, str]]) -> None:
-        """Write the loop variables of a flat number; the last one runs fastest.
+    def ranges(self, loops: Sequence[Loop]) -> tuple[list[tuple[str, str]], str]:
+        """Return the first value and length of each loop, and the number of iterations."""
+        out = []
+        for v in loops:
+            lo, hi = self.integer(v.lo), self.integer(v.hi)
+            if v.lo == 0:
+                length = hi
+            elif isinstance(v.lo, int) and isinstance(v.hi, int):
+                length = str(v.hi - v.lo)
+            else:
+                length = self.declare("idx", f"{hi} - {lo}", "e")
+            out.append((lo, length))
+        total = self.declare("idx", " * ".join(n for _, n in out) or "1", "total")
+        return out, total
 
-        Parameters
-        ----------
-        flat : str
-            An ``idx`` that is not negative.
-        names : list of (variable, first value, length)
-            The loops, outermost first.
-        """
+    def spread(self, total: str, first: str, step: str, stack: ExitStack) -> str:
+        """Open a loop over ``first, first + step, ... < total``; return its variable."""
+        var = self.name("k")
+        stack.enter_context(
+            self.block(f"for (idx {var} = {first}; {var} < {total}; {var} += {step})")
+        )
+        return var
+
+    def unflatten(
+        self, flat: str, loops: Sequence[Loop], ranges: Sequence[tuple[str, str]]
+    ) -> None:
+        """Write the variables of loops from the number of an iteration; the last runs fastest."""
         rest = flat
-        for n in range(len(names) - 1, -1, -1):
-            var, first, length = names[n]
+        for n in range(len(loops) - 1, -1, -1):
+            first, length = ranges[n]
             if n == 0:
                 at = rest
             else:
                 quotient = self.declare("uidx", f"(uidx){rest} / (uidx){length}", "q")
-                at = f"(idx)((uidx){rest} - {quotient} * (uidx){length})"
+                at = f"((uidx){rest} - {quotient} * (uidx){length})"
                 rest = quotient
-            text = f"(idx){at}" if first == "0" else f"{first} + (idx)({at})"
-            self.variables[var] = self.declare("idx", text, "i")
+            text = f"(idx){at}" if first == "0" else f"{first} + (idx){at}"
+            self.variables[loops[n].var] = self.declare("idx", text, "i")
 
     def stores(self, items: list[tuple[int, Expr, Expr]]) -> None:
         """Write stores that follow one another: all that they read is read before."""
