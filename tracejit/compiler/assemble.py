@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.compiler.contract import stacks
+from tracejit.compiler.libraries import library_call
 from tracejit.compiler.lift import lift
 from tracejit.compiler.memory import Arena, draft_values, in_place_pairs, last_uses
 from tracejit.compiler.schedule import Draft, schedule
@@ -222,14 +222,16 @@ class _Assembler:
         takes: dict[Value, Value] = {}
         given: set[Value] = set()
         for n, item in enumerate(scope.block.items):
-            if not isinstance(item, Group):
-                continue
             dying = {
                 v
                 for v, at in last.items()
                 if at == n and v not in given and (v.kind == "temporary" or v in consumable)
             }
-            for out, v in in_place_pairs(scope.drafts[n], dying).items():
+            if isinstance(item, Group):
+                pairs = in_place_pairs(scope.drafts[n], dying)
+            else:
+                pairs = self._overwritten(item, dying)
+            for out, v in pairs.items():
                 root = v
                 while root in takes:
                     root = takes[root]
@@ -245,6 +247,14 @@ class _Assembler:
             if v in ends and allowed is not None and end is not allowed.base:
                 del takes[ends[v]]
         return takes
+
+    def _overwritten(self, item: Opaque, dying: set[Value]) -> dict[Value, Value]:
+        """Return ``{written: read}`` for a library call that updates its first operand."""
+        routine = library_call(item.equation, self.target)
+        if routine is None or not routine.in_place:
+            return {}
+        first, *others = (v.base for v in item.inputs)
+        return {item.outputs[0]: first} if first in dying and first not in others else {}
 
     def _root(self, takes: dict[Value, Value], v: Value) -> Value:
         while v in takes:
@@ -350,16 +360,10 @@ class _Assembler:
         inputs = tuple(self.find(scope, v) for v in item.inputs)
         outputs = tuple(scope.slots[v] for v in item.outputs)
         eq = item.equation
-        form = stacks(eq) if name == "dot_general" else None
-        if (
-            form is not None
-            and "matmul" in self.target.libraries
-            and eq.outputs[0].aval.dtype.name in ("float32", "float64")
-            and all(a.aval.dtype == eq.outputs[0].aval.dtype for a in eq.inputs)
-        ):
-            batch, m, n, k, ta, tb = form
-            params = (batch, m, n, k, int(ta), int(tb))
-            return [LibraryCall("matmul", (*inputs, *outputs), params, eq.source)]
+        routine = library_call(eq, self.target)
+        if routine is not None:
+            slots = (*inputs, *outputs)
+            return [LibraryCall(routine.name, slots, routine.params, eq.source)]
         return [Callback(name, _caller(eq), inputs, outputs, eq.source)]
 
     def _inner(self, body: Block, slots: Sequence[int]) -> _Scope:

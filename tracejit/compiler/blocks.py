@@ -13,6 +13,7 @@ import numpy as np
 from tracejit.compiler.contract import SMALL_MATRIX, canonicalise, stacks
 from tracejit.compiler.fuse import decide
 from tracejit.compiler.group import group_tasks
+from tracejit.compiler.libraries import library_call
 from tracejit.compiler.loaders import Loader, LoopBuilder, NeedStore, NotNative, computing
 from tracejit.compiler.values import Block, Group, Item, Opaque, Task, Value
 from tracejit.core.primitive import lower
@@ -64,7 +65,8 @@ class _Builder:
             return "complex numbers"
         if eq.primitive.name == "dot_general":
             return self._why_library(eq)
-        return lower.absent.get(eq.primitive, "")
+        why = lower.absent.get(eq.primitive, "")
+        return "a library call" if why and library_call(eq, self.target) is not None else why
 
     def _why_library(self, eq: Equation) -> str:
         form = stacks(eq)

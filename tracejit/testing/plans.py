@@ -26,6 +26,7 @@ from tracejit.ir.plan import (
     While,
 )
 from tracejit.testing.kernels import run_kernel
+from tracejit.testing.libraries import run_library
 
 __all__ = ["run_plan"]
 
@@ -135,9 +136,4 @@ class _Run:
             self.view(n)[:] = np.asarray(result).reshape(-1)
 
     def _library(self, step: LibraryCall) -> None:
-        assert step.name == "matmul", step.name
-        batch, m, n, k, transpose_a, transpose_b = step.params
-        a, b, out = (self.view(s) for s in step.slots)
-        a = a.reshape(batch, k, m).swapaxes(1, 2) if transpose_a else a.reshape(batch, m, k)
-        b = b.reshape(batch, n, k).swapaxes(1, 2) if transpose_b else b.reshape(batch, k, n)
-        out[:] = (a @ b).reshape(-1)
+        run_library(step.name, step.params, [self.view(n) for n in step.slots])

@@ -7,6 +7,7 @@ takes; what was compiled and what was found in caches.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -168,14 +169,14 @@ def _report(plan: Plan, steps: Sequence[Step], depth: int, out: list[StepReport]
             number = str(step.kernel)
             out.append(StepReport("kernel", number, depth, moved(step.slots), operations, lines))
         elif isinstance(step, LibraryCall):
-            batch, m, n, k = step.params[:4]
+            flops = 2 * math.prod(step.params[:4]) if step.name == "matmul" else 0
             out.append(
                 StepReport(
                     "library",
                     step.name,
                     depth,
                     moved(step.slots),
-                    2 * batch * m * n * k,
+                    flops,
                     _lines([step.source]),
                 )
             )

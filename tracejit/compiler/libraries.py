@@ -1,0 +1,92 @@
+"""Which equations a backend may answer by a call of a library, and how the call is written.
+
+A call describes its arrays by a few integers, so that a backend need not know primitives; their
+meanings stand at :class:`tracejit.ir.plan.LibraryCall`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tracejit.compiler.contract import stacks
+from tracejit.ir.dtypes import is_complex
+from tracejit.ir.program import Equation
+from tracejit.ir.target import Target
+
+__all__ = ["Routine", "library_call"]
+
+SCANS = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
+SCATTERS = ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
+
+
+class Routine(NamedTuple):
+    """A library call without its slots.
+
+    Attributes
+    ----------
+    name : str
+        Of the library call.
+    params : tuple of int
+        Its description of the arrays.
+    in_place : bool
+        Whether the result may lie where the first operand does.
+    """
+
+    name: str
+    params: tuple[int, ...]
+    in_place: bool = False
+
+
+def library_call(eq: Equation, target: Target) -> Routine | None:
+    """Return how a library computes an equation, or None if none of `target` does."""
+    write = _ROUTINES.get(eq.primitive.name)
+    if write is None or any(is_complex(a.aval.dtype) for a in (*eq.inputs, *eq.outputs)):
+        return None
+    routine = write(eq)
+    return routine if routine is not None and routine.name in target.libraries else None
+
+
+def _product(eq: Equation) -> Routine | None:
+    form = stacks(eq)
+    dtype = eq.outputs[0].aval.dtype
+    if form is None or dtype.name not in ("float32", "float64"):
+        return None
+    if any(a.aval.dtype != dtype for a in eq.inputs):
+        return None
+    return Routine("matmul", tuple(int(p) for p in form))
+
+
+def _scan(eq: Equation) -> Routine:
+    shape, axis = eq.inputs[0].aval.shape, eq.params["axis"]
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    return Routine(eq.primitive.name, (outer, shape[axis], inner, int(eq.params["reverse"])))
+
+
+def _scatter(eq: Equation) -> Routine:
+    x, indices, updates = (a.aval.shape for a in eq.inputs)
+    axes, collapsed, lanes = (eq.params[p] for p in ("axes", "collapsed", "lanes"))
+    shape, batch = x[lanes:], math.prod(indices[lanes:-1])
+    moved = iter(updates[len(indices) - 1 :])
+    sizes = [1 if a in collapsed else next(moved) for a in range(len(shape))]
+    strides = [math.prod(shape[a + 1 :]) for a in range(len(shape))]
+    # Without updates, a window may be larger than the operand.
+    starts = [(strides[a], max(shape[a] - sizes[a], 0)) for a in axes]
+    window: list[tuple[int, int]] = []
+    for length, stride in zip(sizes, strides, strict=True):
+        if window and window[-1][1] == length * stride:
+            window[-1] = (window[-1][0] * length, stride)
+        elif length != 1:
+            window.append((length, stride))
+    head = (math.prod(x[:lanes]), batch, math.prod(shape), int(eq.params["mode"] == "drop"))
+    unique = int(eq.params["unique"] or batch <= 1)
+    pairs = [n for group in (starts, window) for n in (len(group), *(i for p in group for i in p))]
+    return Routine(eq.primitive.name, (*head, unique, *pairs), in_place=True)
+
+
+_ROUTINES: dict[str, Callable[[Equation], Routine | None]] = {
+    "dot_general": _product,
+    **dict.fromkeys(SCANS, _scan),
+    **dict.fromkeys(SCATTERS, _scatter),
+}
