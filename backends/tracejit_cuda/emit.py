@@ -7,15 +7,13 @@ persistent loop as many as are resident.  Iterations are dealt out in strides of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-
-from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store, expressions
+from tracejit.ir.kernel import Kernel
 from tracejit_cuda import scalars
 from tracejit_cuda.forms import Form, RowsForm, TileForm
 from tracejit_cuda.maps import tiled_map, write_map
-from tracejit_cuda.nests import Map, Rows, loads, nests, stores
-from tracejit_cuda.serial import Serial, grouped, reference
+from tracejit_cuda.nests import nests
+from tracejit_cuda.rows import write_rows
+from tracejit_cuda.serial import Serial
 
 __all__ = ["device_function", "parameters"]
 
@@ -43,11 +41,11 @@ def device_function(kernel: Kernel, form: Form, name: str) -> str:
     name : str
         The name of the function; names that start with it are its own.
     """
-    e = _Emitter(kernel)
+    e = Serial(kernel)
     for nest, how in zip(nests(kernel), form.nests, strict=True):
         with e.block():
             if isinstance(how, RowsForm):
-                e.rows(nest, how)
+                write_rows(e, nest, how)
             elif isinstance(how, TileForm):
                 tiled_map(e, nest, how)
             else:
@@ -68,92 +66,3 @@ def device_function(kernel: Kernel, form: Form, name: str) -> str:
         for n, d in enumerate(kernel.floats)
     ]
     return "\n".join([*head, *e.lines, "}"])
-
-
-class _Emitter(Serial):
-    # --------------------------------------------------------------------- rows
-
-    def rows(self, nest: Map | Rows, how: RowsForm) -> None:
-        """Write a nest of which a team of threads runs each iteration."""
-        warp = how.team == 32
-        lane, width = ("((int)threadIdx.x & 31)", "32") if warp else (
-            "(int)threadIdx.x", "(int)blockDim.x"
-        )  # fmt: skip
-        lane = self.declare("idx", lane, "lane")
-        ranges, total = self.ranges(nest.loops)
-        if warp:
-            teams = self.declare("idx", "(idx)blockDim.x / 32", "teams")
-            first = f"(idx)bid * {teams} + (idx)threadIdx.x / 32"
-            step = f"(idx)nb * {teams}"
-        else:
-            first, step = "(idx)bid", "(idx)nb"
-        with ExitStack() as stack:
-            flat = self.spread(total, first, step, stack)
-            self.unflatten(flat, nest.loops, ranges)
-            _Team(self, lane, width, how.team).body(nest.body)
-
-
-class _Team:
-    """Writes the stages of a row for a team, with a barrier where one reads another's writes."""
-
-    def __init__(self, e: _Emitter, lane: str, width: str, team: int) -> None:
-        self.e = e
-        self.lane = lane
-        self.width = width
-        self.team = team
-        self.read: set[int] = set()
-        self.written: set[int] = set()
-
-    def body(self, body: Sequence[Statement]) -> None:
-        for run in grouped(body):
-            self._wait(loads(run), stores(run))
-            if isinstance(run[0], Store):
-                with self.e.block(f"if ({self.lane} == 0)"):
-                    self.e.serial(run)
-                self.e.forget_loads(stores(run))
-            elif isinstance(run[0], For):
-                self._for(run[0])
-            elif isinstance(run[0], Reduce):
-                self._reduce(run[0])
-
-    def _wait(self, reads: set[int], writes: set[int]) -> None:
-        if reads & self.written or writes & (self.written | self.read):
-            self.e.line("__syncwarp();" if self.team == 32 else "__syncthreads();")
-            self.read, self.written = set(), set()
-            self.e.forget_loads(reads | writes)
-        self.read |= reads
-        self.written |= writes
-
-    def _for(self, s: For) -> None:
-        loops = [s.loop]
-        inner = s.body
-        while len(inner) == 1 and isinstance(inner[0], For):
-            loops.append(inner[0].loop)
-            inner = inner[0].body
-        e = self.e
-        e.forget_loads(stores(inner))
-        ranges, total = e.ranges(loops)
-        with ExitStack() as stack:
-            flat = e.spread(total, self.lane, self.width, stack)
-            e.unflatten(flat, loops, ranges)
-            e.serial(inner)
-
-    def _reduce(self, s: Reduce) -> None:
-        e = self.e
-        e.hoist(expressions(s), [v.var for v in s.loops])
-        states = [e.accumulator(a, compensated=True) for a in s.accumulators]
-        ranges, total = e.ranges(s.loops)
-        with ExitStack() as stack:
-            flat = e.spread(total, self.lane, self.width, stack)
-            e.unflatten(flat, s.loops, ranges)
-            e.accumulate(states)
-        for x in states:
-            if x.kind == "extreme":
-                e.line(f"{x.name} = tj_team_extreme<{self.team}>({x.name});")
-                name = e.result(x)
-            else:
-                kind = scalars.type_name(x.of.value.dtype)
-                text = f"tj_team_reduce<{self.team}>(tj_{x.of.op}_op(), {e.result(x)})"
-                name = e.declare(kind, text)
-            e.bind(reference(x.of), name)
-

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tracejit.ir.kernel import For, Kernel, Reduce, Store, statements
+from tracejit.ir.kernel import For, Kernel, Reduce, Store, expressions, statements
 from tracejit.ir.scalar import Expr, Loop, split_affine, walk
-from tracejit_cuda.nests import Map, Nest, Rows, extent, nests, size_of
+from tracejit_cuda.nests import Map, Nest, Rows, extent, nests, size_of, stages
 
 __all__ = [
     "TILE",
@@ -36,6 +36,12 @@ MOST_TILES = 4
 SMALLEST_TILED = 1 << 12
 SERIAL_ROW = 8
 """Length of a row up to which one thread runs it."""
+KEPT_BYTES = 128
+"""Bytes of one load of a row that a thread keeps in registers."""
+LARGEST_KEPT = 4000
+"""Scalar operations of a thread's part of a row, written out, up to which it is kept."""
+MOST_KEEPING = 512
+"""Threads of a block of which each keeps its part of a row."""
 WARP_ROW = 1024
 """Length of a row up to which a warp runs it."""
 LONG_ROW = 1 << 14
@@ -82,9 +88,25 @@ class TileForm(NamedTuple):
 
 
 class RowsForm(NamedTuple):
-    """A team runs a row: a warp (32), or a whole block (0)."""
+    """A team runs a row.
+
+    Attributes
+    ----------
+    team : {32, 0}
+        A warp, or a whole block.
+    width : int
+        Neighbours that a thread loads and stores at once.
+    chunks : int
+        So many times `width` elements of a row are a thread's, and it keeps what it loads of them
+        in registers; 0 if rows are too long for that, or of several loops.
+    together : tuple of int
+        The loads that are `width` neighbours, by their number in the row's stages.
+    """
 
     team: int
+    width: int = 1
+    chunks: int = 0
+    together: tuple[int, ...] = ()
 
 
 NestForm = MapForm | TileForm | RowsForm
@@ -140,12 +162,18 @@ def choose(
         most = max(most, length)
         if length <= SERIAL_ROW:
             forms.append(MapForm())
-        elif length <= WARP_ROW:
-            forms.append(RowsForm(32))
+            continue
+        if length <= WARP_ROW:
+            teams = [32, THREADS]
+        elif length >= LONG_ROW and rows <= 2 * processors:
+            teams = [1024]
         else:
-            forms.append(RowsForm(0))
-            if length >= LONG_ROW and rows <= 2 * processors:
-                threads = 1024
+            teams = [THREADS, MOST_KEEPING]
+        options = [(n, _rows_form(nest, sizes, aligned, length, n)) for n in teams]
+        # The smallest team that can keep a row; else the smallest.
+        own, form = next(((n, f) for n, f in options if f.chunks), options[0])
+        forms.append(form)
+        threads = max(threads, own)
     return Form("int" if most < MOST_INT else "long long", threads, tuple(forms))
 
 
@@ -175,17 +203,52 @@ def loads_in_order(items: Sequence[Store]) -> list[Expr]:
 
 def _row_length(nest: Nest, sizes: Sequence[int]) -> int:
     """Return the most iterations that a stage of a row shares out."""
-    longest = 1
-    for s in nest.body:
-        if isinstance(s, Reduce):
-            longest = max(longest, extent(s.loops, sizes))
-        elif isinstance(s, For):
-            inner = [s.loop]
-            while len(s.body) == 1 and isinstance(s.body[0], For):
-                s = s.body[0]
-                inner.append(s.loop)
-            longest = max(longest, extent(inner, sizes))
-    return longest
+    return max((extent(part.loops, sizes) for part in stages(nest.body)), default=1)
+
+
+def _rows_form(
+    nest: Rows, sizes: Sequence[int], aligned: Sequence[bool], length: int, threads: int
+) -> RowsForm:
+    """Return the form of rows that teams of so many threads run."""
+    team = 32 if threads == 32 else 0
+    parts = list(stages(nest.body))
+    for part in parts:
+        simple = len(part.loops) == 1 and part.loops[0].lo == 0
+        if not simple or extent(part.loops, sizes) != length:
+            return RowsForm(team)
+        if not all(isinstance(s, Store) for s in part.body) and len(part.body) > 1:
+            return RowsForm(team)
+        if isinstance(part.body[0], For):
+            return RowsForm(team)
+    writes = [(s, p.loops[0]) for p in parts for s in p.body if isinstance(s, Store)]
+    reads = [(x, p.loops[0]) for p in parts for x in p.loads()]
+    largest = max(
+        (x.dtype.itemsize for x, loop in reads if _along(x.args[0], loop, sizes, 1) is not None),
+        default=8,
+    )
+    largest = max([largest, *(s.value.dtype.itemsize for s, _ in writes)])
+    width = 16 // largest
+    while width > 1 and (
+        length % width
+        or any(
+            _along(s.offset, loop, sizes, width) != 0 or not aligned[s.buffer]
+            for s, loop in writes
+        )
+    ):
+        width //= 2
+    if any(_along(s.offset, loop, sizes, 1) is None for s, loop in writes):
+        return RowsForm(team)
+    together = tuple(
+        n
+        for n, (x, loop) in enumerate(reads)
+        if _along(x.args[0], loop, sizes, width) == 0 and (width == 1 or aligned[x.attr])
+    )
+    chunks = -(-length // (width * threads))
+    room = KEPT_BYTES // (largest * width)
+    nodes = len(walk([r for p in parts for s in p.body for r in expressions(s)]))
+    if len(parts) < 2 or chunks > room or nodes * chunks * width > LARGEST_KEPT:
+        chunks = 0
+    return RowsForm(team, width, chunks, together)
 
 
 def _tile_form(nest: Map, sizes: Sequence[int], rows: int) -> TileForm | None:

@@ -9,13 +9,25 @@ stages of the row read what earlier ones wrote.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store, expressions, statements
-from tracejit.ir.scalar import Loop, Size, walk
+from tracejit.ir.scalar import Expr, Loop, Size, walk
 
-__all__ = ["Map", "Nest", "Rows", "extent", "loads", "nests", "size_of", "stores"]
+__all__ = [
+    "Map",
+    "Nest",
+    "Rows",
+    "Stage",
+    "extent",
+    "loads",
+    "nests",
+    "size_of",
+    "stage_loops",
+    "stages",
+    "stores",
+]
 
 
 class Map(NamedTuple):
@@ -33,6 +45,18 @@ class Rows(NamedTuple):
 
 
 Nest = Map | Rows
+
+
+class Stage(NamedTuple):
+    """A part of a row whose iterations are dealt out to the team."""
+
+    loops: tuple[Loop, ...]
+    body: tuple[Statement, ...]
+
+    def loads(self) -> list[Expr]:
+        """Return the loads in a fixed order."""
+        roots = [x for s in self.body for x in expressions(s)]
+        return [e for e in walk(roots) if e.op == "load"]
 
 
 def nests(kernel: Kernel) -> list[Nest]:
@@ -68,6 +92,26 @@ def _split(around: tuple[Loop, ...], s: For, reduces: bool) -> Iterable[Nest]:
         yield Rows(loops, s.body)
     else:
         yield Map(loops, s.body)
+
+
+def stage_loops(s: For) -> tuple[list[Loop], tuple[Statement, ...]]:
+    """Return the loops around the innermost body of a stage of a row, and that body."""
+    loops = [s.loop]
+    body = s.body
+    while len(body) == 1 and isinstance(body[0], For):
+        loops.append(body[0].loop)
+        body = body[0].body
+    return loops, body
+
+
+def stages(body: Iterable[Statement]) -> Iterator[Stage]:
+    """Yield the stages of a row that its team shares: reductions and loops."""
+    for s in body:
+        if isinstance(s, Reduce):
+            yield Stage(s.loops, (s,))
+        elif isinstance(s, For):
+            loops, inner = stage_loops(s)
+            yield Stage(tuple(loops), inner)
 
 
 def size_of(n: int | Size, sizes: Sequence[int]) -> int:
