@@ -111,6 +111,15 @@ def test_sums_over_any_axes(check: Any, shape: Any, axes: Any) -> None:
     check(lambda x: [reduce_sum(mul(x, 2.0), axes)], x)
 
 
+def test_a_reduction_of_another_of_the_same_columns(check: Any) -> None:
+    def f(x: Any) -> list[Any]:
+        total = reduce_sum(x, (0,))
+        away = sub(x, broadcast_in_dim(div(total, 50.0), x.shape, (1,)))
+        return [total, reduce_sum(mul(away, away), (0,))]
+
+    assert len(launches(check(f, array(50, 30)))) == 1
+
+
 @pytest.mark.parametrize("n", [32768, 40000, 100001])
 def test_a_long_sum_is_cut_into_blocks(check: Any, n: int) -> None:
     compiled = check(lambda x: [reduce_sum(x, (0,))], array(n), rtol=1e-10)

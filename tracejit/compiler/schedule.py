@@ -63,7 +63,8 @@ def schedule(k: LoopBuilder, group: Group, stored: set[Value]) -> list[Draft]:
     sources = tuple(dict.fromkeys(t.source for t in tasks if t.source is not None))
     if math.prod(tasks[0].shape) == 0:
         return []
-    if len({(t.shape, t.reduces) for t in tasks}) == 1:
+    alike = len({(t.shape, t.reduces) for t in tasks}) == 1
+    if alike and not (tasks[0].reduces and _is_chain(k, tasks)):
         regions = evaluate(k, tasks)
         drafts = (
             _reductions(tasks, regions) if tasks[0].reduces else [_elementwise(tasks, regions)]
@@ -471,6 +472,12 @@ def _reads_any(k: LoopBuilder, task: Task, values: set[Value]) -> bool:
         for region in evaluate(k, [task])
         for e in s.walk(region.values)
     )
+
+
+def _is_chain(k: LoopBuilder, tasks: Sequence[Task]) -> bool:
+    """Whether one of several tasks reads another's results."""
+    own = {t.value for t in tasks}
+    return len(tasks) > 1 and any(_reads_any(k, t, own) for t in tasks)
 
 
 def _serial(statement: Statement) -> Statement:
