@@ -8,6 +8,7 @@ The text stands in files beside this one, for editors know CUDA C++ by its suffi
 ``conversions.cuh``  floats to integers, 16-bit floats
 ``math.cuh``         mathematical functions that CUDA has not
 ``teams.cuh``        accumulators, reductions over a warp or a block, the barrier of a grid
+``moves.cuh``        copies of bytes
 ===================  ==========================================================================
 
 It compiles under NVRTC without a header, and under the simulator, which defines ``__CUDASIM__``.
@@ -19,7 +20,7 @@ from importlib.resources import files
 
 __all__ = ["OPTIONS", "PRELUDE"]
 
-_PARTS = ("types", "arithmetic", "conversions", "math", "teams")
+_PARTS = ("types", "arithmetic", "conversions", "math", "teams", "moves")
 
 PRELUDE: str = "\n".join(
     files(__name__).joinpath(f"{part}.cuh").read_text(encoding="utf-8") for part in _PARTS

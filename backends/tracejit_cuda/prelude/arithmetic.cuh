@@ -1,5 +1,10 @@
 // ---- arithmetic: integers that wrap, division, shifts, extremes
 
+template <class T> TJ_DEVICE bool tj_negative(T x) {
+  if constexpr (tj_is_signed<T>) return x < T(0);
+  else return false;
+}
+
 // C++ leaves the overflow of signed integers undefined; that of words wraps.
 template <class T> TJ_DEVICE T tj_add(T x, T y) {
   if constexpr (tj_is_float<T>) return x + y;
@@ -14,7 +19,7 @@ template <class T> TJ_DEVICE T tj_mul(T x, T y) {
 }
 template <class T> TJ_DEVICE T tj_neg(T x) { return T(tj_word<T>(0) - tj_word<T>(x)); }
 template <class T> TJ_DEVICE T tj_not(T x) { return T(~x); }
-template <class T> TJ_DEVICE T tj_abs(T x) { return x < T(0) ? tj_neg<T>(x) : x; }
+template <class T> TJ_DEVICE T tj_abs(T x) { return tj_negative<T>(x) ? tj_neg<T>(x) : x; }
 
 // A nan is greater and less than all else: CUDA's fmax and fmin would drop it.
 template <class T> TJ_DEVICE T tj_max(T x, T y) { return x > y || x != x ? x : y; }
@@ -32,7 +37,7 @@ template <class T> TJ_DEVICE bool tj_isfinite(T x) {
 
 // The sign of a zero is +0.0, that of a nan is nan.
 template <class T> TJ_DEVICE T tj_sign(T x) {
-  return x > T(0) ? T(1) : x < T(0) ? T(-1) : tj_add<T>(x, T(0));
+  return x > T(0) ? T(1) : tj_negative<T>(x) ? T(-1) : tj_add<T>(x, T(0));
 }
 
 // Division truncates.  That of integers by 0 gives 0; the least one divided by -1 is itself, where
@@ -61,7 +66,7 @@ template <class T> TJ_DEVICE T tj_shr_logical(T x, T n) {
   return tj_shifts<T>(n) ? T(tj_unsigned<T>(x) >> int(n)) : T(0);
 }
 template <class T> TJ_DEVICE T tj_shr_arithmetic(T x, T n) {
-  return tj_shifts<T>(n) ? T(x >> int(n)) : x < T(0) ? T(-1) : T(0);
+  return tj_shifts<T>(n) ? T(x >> int(n)) : tj_negative<T>(x) ? T(-1) : T(0);
 }
 
 template <class T> TJ_DEVICE T tj_popcount(T x) {

@@ -1,6 +1,7 @@
-// Copies of bytes by a grid of nb blocks, of which this one is bid.
+// ---- moves: bytes
 
-static __device__ __forceinline__ void tj_copy(
+// Copy by nb blocks, of which this one is bid.
+TJ_DEVICE void tj_copy(
     const int bid, const int nb, char* target, const char* source, const long long nbytes) {
   const long long first = (long long)bid * (int)blockDim.x + (int)threadIdx.x;
   const long long step = (long long)nb * (int)blockDim.x;

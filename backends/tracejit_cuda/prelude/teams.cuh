@@ -1,31 +1,32 @@
 // ---- teams: accumulators, reductions over a warp or a block, the barrier of a grid
 
-// A compensated sum: c gathers what each addition to s rounds away (Knuth's two-sum).
+// A sum whose rounding errors are summed beside it: Sum2 of Ogita, Rump and Oishi (2005).  What an
+// addition loses is found by Knuth's two-sum, which asks not which operand is larger, as Neumaier
+// does, and gives the same.
 template <class T> struct tj_sum {
-  T s = T(0), c = T(0);
-  __device__ __forceinline__ void take(const T x) {
-    const T t = s + x, b = t - s;
-    c += (s - (t - b)) + (x - b);
-    s = t;
+  T total = T(0), lost = T(0);
+  __device__ __forceinline__ void take(T x) {
+    const T next = total + x;
+    const T taken = next - total;
+    lost += (total - (next - taken)) + (x - taken);
+    total = next;
   }
-  // An infinite sum has no error: there c is nan.
-  __device__ __forceinline__ T value() const { return s - s == T(0) ? s + c : s; }
+  __device__ __forceinline__ T value() const {
+    // Once the total is infinite, what was lost is nan.
+    return lost == lost ? total + lost : total;
+  }
 };
 
-template <class T> TJ_DEVICE bool tj_is_nan(const T x) {
-  if constexpr (tj_is_float<T>) return x != x;
-  else return false;
-}
-
-// The first extreme and where it is; nan is the most extreme.  Nothing was taken while index < 0.
+// The first extreme and where it stands: a nan is the most extreme, a smaller index is before a
+// larger one.  Any value is before the initial one.
 template <class T, bool GREATEST> struct tj_extreme {
-  T value = T(0);
-  long long index = -1;
-  __device__ __forceinline__ void take(const T x, const long long at) {
-    const bool more = GREATEST ? value < x : x < value;
-    const bool was = tj_is_nan(value), is = tj_is_nan(x);
-    const bool same = (was && is) || x == value;
-    if (index < 0 || (is && !was) || (!was && more) || (same && at < index)) {
+  T value = GREATEST ? tj_least<T>() : tj_greatest<T>();
+  long long index = tj_greatest<long long>();
+  __device__ __forceinline__ void take(T x, long long at) {
+    const bool nan = tj_isnan(x), had = tj_isnan(value);
+    const bool more = GREATEST ? x > value : x < value;
+    const bool level = x == value || (nan && had);
+    if (more || (nan && !had) || (level && at < index)) {
       value = x;
       index = at;
     }
@@ -47,7 +48,7 @@ TJ_STEP(max, tj_max<T>(x, y))
 TJ_STEP(min, tj_min<T>(x, y))
 TJ_STEP(and, T(x & y))
 TJ_STEP(or, T(x | y))
-TJ_STEP(extreme, (y.index < 0 ? (void)0 : x.take(y.value, y.index), x))
+TJ_STEP(extreme, (x.take(y.value, y.index), x))
 #undef TJ_STEP
 
 // What the lane `delta` further holds, or what lane `from` holds.  All lanes of the warp call.

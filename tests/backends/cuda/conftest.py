@@ -1,0 +1,52 @@
+"""What the tests of the CUDA backend share: sources run by the simulator."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tracejit_cuda.prelude import PRELUDE
+
+Launch = Callable[..., list[Any]]
+
+
+@pytest.fixture(scope="session")
+def simulate() -> Callable[[str, Sequence[str]], dict[str, Launch]]:
+    """Compile a source that the prelude comes before; return its kernels by name.
+
+    A kernel's struct has a pointer for each array and then its ``long long`` sizes; called with
+    the arrays, it returns what they hold afterwards.
+    """
+    runtime = importlib.import_module("tracejit_cuda.simulator").SimulatorRuntime()
+
+    def compile_(source: str, names: Sequence[str]) -> dict[str, Launch]:
+        functions = runtime.load(PRELUDE + source, names, 0)
+
+        def bound(function: Any) -> Launch:
+            def call(
+                arrays: Sequence[Any],
+                sizes: Sequence[int] = (),
+                blocks: int = 1,
+                threads: int = 32,
+                shared: int = 0,
+                cooperative: bool = False,
+            ) -> list[Any]:
+                buffers = [runtime.upload(array, 0) for array in arrays]
+                packed = struct.pack(
+                    f"{len(buffers)}Q{len(sizes)}q", *map(runtime.address, buffers), *sizes
+                )
+                arguments = (ctypes.c_char * len(packed)).from_buffer_copy(packed)
+                runtime.launch(function, blocks, threads, shared, arguments, 0, cooperative)
+                runtime.synchronize(0)
+                return [buffer.get() for buffer in buffers]
+
+            return call
+
+        return {name: bound(function) for name, function in functions.items()}
+
+    return compile_
