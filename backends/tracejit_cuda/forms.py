@@ -37,11 +37,10 @@ SMALLEST_TILED = 1 << 12
 SERIAL_ROW = 8
 """Length of a row up to which one thread runs it."""
 KEPT_BYTES = 128
-"""Bytes of one load of a row that a thread keeps in registers."""
+"""Bytes of one load of a row that a thread keeps in registers; half in blocks of 1,024 threads,
+whose threads have 64 registers each, and less of 8-byte elements, whose functions need more."""
 LARGEST_KEPT = 4000
 """Scalar operations of a thread's part of a row, written out, up to which it is kept."""
-MOST_KEEPING = 512
-"""Threads of a block of which each keeps its part of a row."""
 WARP_ROW = 1024
 """Length of a row up to which a warp runs it."""
 LONG_ROW = 1 << 14
@@ -164,11 +163,11 @@ def choose(
             forms.append(MapForm())
             continue
         if length <= WARP_ROW:
-            teams = [32, THREADS]
+            teams = [32, THREADS, 512]
         elif length >= LONG_ROW and rows <= 2 * processors:
             teams = [1024]
         else:
-            teams = [THREADS, MOST_KEEPING]
+            teams = [THREADS, 512, 1024]
         options = [(n, _rows_form(nest, sizes, aligned, length, n)) for n in teams]
         # The smallest team that can keep a row; else the smallest.
         own, form = next(((n, f) for n, f in options if f.chunks), options[0])
@@ -244,7 +243,8 @@ def _rows_form(
         if _along(x.args[0], loop, sizes, width) == 0 and (width == 1 or aligned[x.attr])
     )
     chunks = -(-length // (width * threads))
-    room = KEPT_BYTES // (largest * width)
+    kept = 48 if largest == 8 else KEPT_BYTES // 2 if threads == 1024 else KEPT_BYTES
+    room = kept // (largest * width)
     nodes = len(walk([r for p in parts for s in p.body for r in expressions(s)]))
     if len(parts) < 2 or chunks > room or nodes * chunks * width > LARGEST_KEPT:
         chunks = 0

@@ -72,11 +72,13 @@ def global_part(
     """
     content = "\n".join([*(f"{t} {n}" for t, n in fields), *body, str(threads)])
     name = f"{stem}{_digest(content)}"
+    # At most 64 registers a thread, so that half of a processor's threads are resident at least.
+    resident = max(1, 1024 // threads)
     members = " ".join(f"{kind} {own};" for kind, own in fields)
     lines = "\n".join(f"  {line}" for line in body)
     text = (
         f"struct {name}_args {{ {members} }};\n"
-        f'extern "C" __global__ void __launch_bounds__({threads}) {name}(const {name}_args a) {{\n'
+        f'extern "C" __global__ void __launch_bounds__({threads}, {resident}) {name}(const {name}_args a) {{\n'
         f"{lines}\n}}"
     )
     return Part(name, text, tuple(needs))
