@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -77,6 +78,9 @@ class Runtime(Protocol):
     name: str
     namespace: Any
     """What rules get as ``xp``: a module with NumPy's functions over buffers."""
+    label: str
+    """What a failure of the work enqueued next is blamed on, e.g. the name of a plan; ``""``: the
+    name of the kernel.  A failure shows when it is waited for, and names the latest few."""
 
     def missing(self) -> str:
         """Return ``""``, or a sentence saying what is missing and how to get it; never raises."""
@@ -86,6 +90,13 @@ class Runtime(Protocol):
 
     def properties(self, device: int) -> Properties:
         """Return what a device is."""
+
+    def on_device(self, device: int) -> AbstractContextManager[None]:
+        """Return a context in which functions of `namespace` run on a device, in its order.
+
+        The default device needs none, unless the caller's thread has another stream of the
+        namespace current.
+        """
 
     def empty(self, shape: tuple[int, ...], dtype: Any, device: int) -> Buffer:
         """Return an uninitialised buffer; memory is recycled in the order of the stream.
@@ -98,6 +109,15 @@ class Runtime(Protocol):
 
     def upload(self, array: np.ndarray[Any, Any], device: int) -> Buffer:
         """Return a buffer with the elements of a host array, which may be changed afterwards."""
+
+    def download(self, buffer: Buffer) -> np.ndarray[Any, Any]:
+        """Return a copy in host memory, after the work that is enqueued.
+
+        Raises
+        ------
+        CudaError
+            If some of that work failed; ``buffer.get()`` raises the namespace's own error.
+        """
 
     def address(self, buffer: Buffer) -> int:
         """Return where a buffer starts in device memory."""

@@ -194,7 +194,7 @@ def test_it_looks_once_and_does_not_warn(monkeypatch: pytest.MonkeyPatch) -> Non
 
 LAZY = """
 import sys
-import tracejit_cuda, tracejit_cuda.probe, tracejit_cuda.nvrtc
+import tracejit_cuda, tracejit_cuda.probe, tracejit_cuda.nvrtc, tracejit_cuda.cupy_runtime
 print("cupy" in sys.modules)
 """
 
