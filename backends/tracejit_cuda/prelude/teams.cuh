@@ -67,6 +67,12 @@ TJ_SHUFFLE(tj_shuffle_down, __shfl_down_sync)
 TJ_SHUFFLE(tj_shuffle_from, __shfl_sync)
 #undef TJ_SHUFFLE
 
+// Shared memory for one value of up to 16 bytes a warp; all reductions of a kernel take turns.
+TJ_DEVICE void* tj_scratch() {
+  __shared__ tj_vec<double, 2> places[32];
+  return places;
+}
+
 // A team is one thread, the 32 lanes of a warp, or (any other number) all threads of the block: a
 // multiple of 32, at most 1024.  All threads of the team call.  The tree is the same every time,
 // and every thread gets the same bits.
@@ -74,14 +80,15 @@ template <int TEAM, class Op, class T> TJ_DEVICE T tj_team_reduce(Op op, T x) {
   if constexpr (TEAM == 1) return x;
   for (int delta = 16; delta > 0; delta /= 2) x = op(x, tj_shuffle_down(x, delta));
   if constexpr (TEAM == 32) return tj_shuffle_from(x, 0);
-  __shared__ T tj_scratch[32];
+  static_assert(sizeof(T) <= 16, "a place in the scratch memory");
+  T* const places = (T*)tj_scratch();
   const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
   const int warps = (int)blockDim.x >> 5;
   __syncthreads();  // whoever reads the last reduction has read it
-  if (lane == 0) tj_scratch[warp] = x;
+  if (lane == 0) places[warp] = x;
   __syncthreads();
   // Every warp finishes by itself, which spares handing the result round.
-  x = tj_scratch[lane < warps ? lane : 0];
+  x = places[lane < warps ? lane : 0];
   for (int delta = 16; delta > 0; delta /= 2) {
     const T other = tj_shuffle_down(x, delta);
     if (lane + delta < warps) x = op(x, other);
