@@ -10,8 +10,11 @@ from tracejit.core.array import Array
 from tracejit.core.tracer import Tracer
 from tracejit.runtime.backends import known_backends
 from tracejit.runtime.devices import (
+    Device,
     block_until_ready,
     counters,
+    default_device,
+    device,
     device_put,
     devices,
     set_num_threads,
@@ -42,11 +45,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Array",
+    "Device",
     "ShapeDtypeStruct",
     "Tracer",
     "block_until_ready",
     "checkpoint",
     "counters",
+    "default_device",
+    "device",
     "device_put",
     "devices",
     "eval_shape",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import host_array
+from tracejit.core.array import Array, host_array
 from tracejit.core.primitive import impl
 from tracejit.ir.program import Literal, Program
 
@@ -27,7 +27,7 @@ def interpret(xp: Any, program: Program, arrays: Sequence[Any]) -> list[Any]:
         One an input.
     """
     env: dict[Any, Any] = dict(zip(program.inputs, arrays, strict=True))
-    env.update((v, host_array(value)) for v, value in program.constants)
+    env.update((v, _constant(xp, value)) for v, value in program.constants)
 
     def read(a: Any) -> Any:
         return xp.asarray(a.value, a.aval.dtype) if isinstance(a, Literal) else env[a]
@@ -39,3 +39,11 @@ def interpret(xp: Any, program: Program, arrays: Sequence[Any]) -> list[Any]:
             for v, value in zip(eq.outputs, outs, strict=True):
                 env[v] = xp.asarray(value, dtype=v.aval.dtype)
     return [read(a) for a in program.outputs]
+
+
+def _constant(xp: Any, value: Any) -> Any:
+    """Return a captured array as one of the module `xp`."""
+    if xp is np:
+        return host_array(value)
+    on_device = isinstance(value, Array) and value.aval.device is not None
+    return value.buf if on_device else xp.asarray(host_array(value))

@@ -2,28 +2,41 @@
 
 ``aval`` is interned over shape, dtype, weakness and device, so one pointer is the whole
 signature.  ``buf`` is an opaque contiguous buffer: on the host a C-contiguous NumPy array that
-nothing outside the library may write to.  ``numpy`` installs operators and methods
-(:func:`tracejit.numpy.methods.install`), one of two sanctioned upward hooks.
+nothing outside the library may write to, on a device what its backend made, which is read by
+``get()``.  ``numpy`` installs operators and methods (:func:`tracejit.numpy.methods.install`), one
+of two sanctioned upward hooks.
+
+An :class:`Uncommitted` array is one that nobody placed: the result of operations on NumPy arrays
+and scalars alone, or a constant inside the library.  It goes to the device of what it meets.
 """
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, NoReturn
 
 import numpy as np
 
 from tracejit.core.described import Described
-from tracejit.core.errors import DonatedError, DTypeError
+from tracejit.core.devices import tally
+from tracejit.core.errors import DonatedError, DTypeError, TracejitError
+from tracejit.core.interpreter import bottom
 from tracejit.ir.avals import ShapedArray
 
 __all__ = [
     "Array",
     "Donated",
+    "Uncommitted",
+    "download",
     "from_numpy",
     "host_array",
+    "is_lent",
+    "lend",
     "new_array",
+    "read_only_view",
     "set_aval",
     "set_buf",
+    "uncommitted",
     "wrap",
 ]
 
@@ -87,28 +100,36 @@ class Array(Described):
                     f"converting {self.aval.dtype} to {np.dtype(dtype)} needs a copy; "
                     "got copy=False"
                 )
-            return self.buf.astype(dtype)  # type: ignore[no-any-return]
+            return host_array(self).astype(dtype)
+        if self.aval.device is not None:
+            if copy is False:
+                raise ValueError(
+                    f"reading an array on {self.aval.device} needs a copy; got copy=False"
+                )
+            return download(self.buf)
         if copy:
             return self.buf.copy()  # type: ignore[no-any-return]
         return read_only_view(self.buf)
 
     def __bool__(self) -> bool:
-        return bool(self.buf)
+        return bool(host_array(self))
 
     def __float__(self) -> float:
-        return float(self.buf)
+        return float(host_array(self))
 
     def __int__(self) -> int:
-        return int(self.buf)
+        return int(host_array(self))
 
     def __complex__(self) -> complex:
-        return complex(self.buf)
+        return complex(host_array(self))
 
     def __index__(self) -> int:
-        return int(self.buf.__index__())
+        return int(host_array(self).__index__())
 
     def __len__(self) -> int:
-        return len(self.buf)
+        if not self.aval.shape:
+            raise DTypeError("len() of an array of rank 0")
+        return self.aval.shape[0]
 
     def __setitem__(self, index: object, value: object) -> NoReturn:
         raise DTypeError(
@@ -118,7 +139,9 @@ class Array(Described):
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.buf, self.aval.weak)
+        if self.aval.device is None:
+            return _restore, (self.buf, self.aval.weak)
+        return _restore_on, (host_array(self), self.aval.weak, self.aval.device)
 
     def __copy__(self) -> Array:
         return self
@@ -127,15 +150,24 @@ class Array(Described):
         return self
 
     def __repr__(self) -> str:
-        body = np.array2string(self.buf, separator=", ", prefix="Array(")
-        weak = ", weak=True" if self.aval.weak else ""
-        return f"Array({body}, dtype={self.aval.dtype}{weak})"
+        aval = self.aval
+        body = np.array2string(host_array(self), separator=", ", prefix="Array(")
+        weak = ", weak=True" if aval.weak else ""
+        device = f", device={aval.device}" if aval.device else ""
+        return f"Array({body}, dtype={aval.dtype}{weak}{device})"
 
     def __str__(self) -> str:
-        return str(self.buf)
+        return str(host_array(self))
 
     def __format__(self, spec: str) -> str:
-        return format(self.buf[()] if self.buf.ndim == 0 else self.buf, spec)
+        value = host_array(self)
+        return format(value[()] if value.ndim == 0 else value, spec)
+
+
+class Uncommitted(Array):
+    """An Array that goes to the device of what it meets, because nobody placed it."""
+
+    __slots__ = ()
 
 
 class Donated:
@@ -167,21 +199,59 @@ def wrap(aval: ShapedArray, buf: Any) -> Array:
     return x
 
 
+def uncommitted(aval: ShapedArray, buf: Any) -> Array:
+    """Return the Uncommitted array of `aval` over `buf`, as :func:`wrap` does."""
+    x = new_array(Uncommitted)
+    set_aval(x, aval)
+    set_buf(x, buf)
+    return x
+
+
 def _restore(buf: np.ndarray[Any, Any], weak: bool) -> Array:
     return wrap(ShapedArray(buf.shape, buf.dtype, weak), np.asarray(buf, order="C"))
 
 
+def _restore_on(buf: np.ndarray[Any, Any], weak: bool, device: str) -> Array:
+    """Restore a pickled array on its device, or on the host where there is no such device."""
+    x = _restore(buf, weak)
+    try:
+        return bottom().place(x, device)
+    except TracejitError:
+        return x
+
+
 def from_numpy(x: Any, weak: bool = False) -> Array:
-    """Return an Array with a copy of the elements of `x`."""
+    """Return an Uncommitted array with a copy of the elements of `x`."""
     array = np.array(x, order="C", copy=True)
     aval = ShapedArray(array.shape, array.dtype, weak)
     if array.dtype is not aval.dtype:
         array = array.astype(aval.dtype)
-    return wrap(aval, array)
+    return uncommitted(aval, array)
+
+
+def download(buf: Any) -> np.ndarray[Any, Any]:
+    """Return a copy of a device's buffer in host memory, and count it."""
+    tally.downloads += 1
+    found: np.ndarray[Any, Any] = buf.get()
+    return found
 
 
 def host_array(x: Any) -> np.ndarray[Any, Any]:
     """Return the elements of an Array, a NumPy array or a scalar as a NumPy array, to be read."""
     if isinstance(x, Array):
-        return x.buf  # type: ignore[no-any-return]
+        return x.buf if x.aval.device is None else download(x.buf)
     return np.asarray(x)
+
+
+_lent: dict[int, weakref.ref[Array]] = {}
+
+
+def lend(x: Array) -> None:
+    """Remember that others may read the memory of `x` as long as it lives."""
+    number = id(x)
+    _lent[number] = weakref.ref(x, lambda _: _lent.pop(number, None))
+
+
+def is_lent(x: Array) -> bool:
+    """Whether others may read the memory of `x`, which therefore must not be given away."""
+    return id(x) in _lent

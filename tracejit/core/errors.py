@@ -9,6 +9,7 @@
     |-- ConcretizationError (TypeError) Python needs a value that is only traced
     |-- LeakedTracerError (ValueError)  a traced value outlived its trace
     |-- DonatedError (RuntimeError)     an array whose memory was given away
+    |-- DeviceError (ValueError)        arrays on several devices; no such device
     |-- MissingRuleError (NotImplementedError)
     `-- BoundsError (IndexError)        an index that is out of range at trace time
 
@@ -24,6 +25,7 @@ __all__ = [
     "BoundsError",
     "ConcretizationError",
     "DTypeError",
+    "DeviceError",
     "DonatedError",
     "LeakedTracerError",
     "MissingRuleError",
@@ -63,6 +65,10 @@ class LeakedTracerError(TracejitError, ValueError):
 
 class DonatedError(TracejitError, RuntimeError):
     """An array was used after its memory had been given to a jitted function."""
+
+
+class DeviceError(TracejitError, ValueError):
+    """Arrays on several devices, or a device that there is not."""
 
 
 class MissingRuleError(TracejitError, NotImplementedError):

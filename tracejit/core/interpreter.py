@@ -8,12 +8,14 @@ tracers and hands the others to its parent; at the bottom an operation is evalua
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
+    from tracejit.core.array import Array
     from tracejit.core.primitive import Primitive
 
 __all__ = [
+    "Bottom",
     "Interpreter",
     "active",
     "bottom",
@@ -32,24 +34,44 @@ class Interpreter(Protocol):
         """Return the output, or the list of outputs if the primitive has several."""
 
 
+class Bottom(Interpreter, Protocol):
+    """What evaluates, and knows devices."""
+
+    def place(self, x: Array, device: str | None) -> Array:
+        """Return `x` committed to a device, itself if it is already."""
+
+    def adopt(self, x: Any) -> Array | None:
+        """Return a foreign array on a device as an Array, without a copy if it can be, or None."""
+
+    def copy(self, x: Array) -> Array:
+        """Return a copy of `x` on its device, in memory of its own."""
+
+    def share(self, x: Array, **how: Any) -> Any:
+        """Return a DLPack capsule over the memory of an array on a device."""
+
+    def dlpack_device(self, x: Array) -> tuple[int, int]:
+        """Return what DLPack calls the device of an array."""
+
+    def wait(self, x: Array) -> None:
+        """Return when `x` is computed."""
+
+
 class _NoBottom:
-    def process(
-        self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]
-    ) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         raise RuntimeError("no eager interpreter is installed; import tracejit, not its parts")
 
 
-_bottom: Interpreter = _NoBottom()
+_bottom: Bottom = cast(Bottom, _NoBottom())
 _current: ContextVar[Interpreter | None] = ContextVar("interpreter", default=None)
 
 
-def install_bottom(interpreter: Interpreter) -> None:
+def install_bottom(interpreter: Bottom) -> None:
     """Make `interpreter` the one that evaluates when no transformation is active."""
     global _bottom
     _bottom = interpreter
 
 
-def bottom() -> Interpreter:
+def bottom() -> Bottom:
     """Return the eager interpreter."""
     return _bottom
 

@@ -116,7 +116,7 @@ class Tracer(Described):
 
 
 def get_aval(x: Any) -> ShapedArray:
-    """Return the aval of an array, a Tracer, a NumPy array or a scalar.
+    """Return the aval of an array, a Tracer, a NumPy array or a scalar, without its device.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def get_aval(x: Any) -> ShapedArray:
         If `x` is none of these.
     """
     if isinstance(x, (Tracer, Array)):
-        return x.aval
+        return x.aval.placeless
     if type(x) in PYTHON_SCALARS:
         return aval_of_scalar(x)
     if isinstance(x, (np.ndarray, np.generic)):

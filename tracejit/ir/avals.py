@@ -35,9 +35,14 @@ class ShapedArray:
         Whether the dtype came from a Python scalar and yields to others (NEP 50).
     device : str, optional
         Where the array lives, ``None`` for the host.  In a Program it is always ``None``.
+
+    Attributes
+    ----------
+    placeless : ShapedArray
+        The same with `device` ``None``: the type of the value, wherever it is.
     """
 
-    __slots__ = ("device", "dtype", "ndim", "shape", "size", "weak")
+    __slots__ = ("device", "dtype", "ndim", "placeless", "shape", "size", "weak")
 
     shape: Shape
     dtype: np.dtype[Any]
@@ -45,6 +50,7 @@ class ShapedArray:
     device: str | None
     ndim: int
     size: int
+    placeless: ShapedArray
 
     def __new__(
         cls, shape: Shape, dtype: Any, weak: bool = False, device: str | None = None
@@ -58,6 +64,7 @@ class ShapedArray:
             raise ValueError(f"the lengths of the axes must not be negative; got {shape}")
         dtype = canonical(dtype)
         key = (shape, dtype, bool(weak), device)
+        placeless = None if device is None else cls(shape, dtype, weak)
         with _lock:
             found = _interned.get(key)
             if found is None:
@@ -68,6 +75,7 @@ class ShapedArray:
                 object.__setattr__(found, "device", device)
                 object.__setattr__(found, "ndim", len(shape))
                 object.__setattr__(found, "size", math.prod(shape))
+                object.__setattr__(found, "placeless", placeless or found)
                 _interned[key] = found
         return found
 
@@ -91,6 +99,12 @@ class ShapedArray:
     def strong(self) -> ShapedArray:
         """Return the same without weakness and device."""
         return ShapedArray(self.shape, self.dtype)
+
+    def at(self, device: str | None) -> ShapedArray:
+        """Return the same on a device."""
+        if device is self.device:
+            return self
+        return ShapedArray(self.shape, self.dtype, self.weak, device)
 
     def update(self, shape: Shape | None = None, dtype: Any = None) -> ShapedArray:
         """Return a strong ShapedArray with another shape or dtype."""

@@ -222,8 +222,10 @@ def _literal(a: Literal) -> str:
 
 
 def _constant(value: Any, number: int) -> str:
+    if value.size > INLINE_CONSTANT:
+        return f"<{number}>"
     array = np.asarray(value)
-    if array.size <= INLINE_CONSTANT and array.dtype.names is None:
+    if array.dtype.names is None:
         return repr(array.tolist()).replace(" ", "")
     return f"<{number}>"
 

@@ -1,16 +1,23 @@
-"""Making arrays: from values, by filling, by counting."""
+"""Making arrays: from values, by filling, by counting.
+
+What the Array API standard gives an argument ``device`` has it.  By default an array is made on the
+default device (``with tracejit.device("cuda")``), and stays there; ``*_like`` on that of its model.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, from_numpy
+from tracejit.core.array import Array, Uncommitted, from_numpy
+from tracejit.core.devices import default_place, device_at, place_of
 from tracejit.core.errors import ShapeError
+from tracejit.core.interpreter import bottom
 from tracejit.core.scalars import PYTHON_SCALARS
-from tracejit.core.tracer import get_aval
+from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_inexact, is_integer
 from tracejit.numpy.division import power
 from tracejit.numpy.promotion import (
@@ -34,6 +41,7 @@ from tracejit.ops.arithmetic import add as add_op
 from tracejit.ops.arithmetic import div, floor, mul
 from tracejit.ops.constant import iota
 from tracejit.ops.convert import convert_element_type
+from tracejit.ops.devices import device_put, place_behind
 from tracejit.ops.logical import eq, ge, select
 from tracejit.ops.shape import broadcast_in_dim, reshape
 from tracejit.ops.shape import full as full_op
@@ -51,15 +59,69 @@ F64 = DTYPES["f64"]
 I64 = DTYPES["i64"]
 
 
+# --------------------------------------------------------------------------------- places
+
+
+def committed(x: Any) -> Any:
+    """Return a new array, or a tuple of them, to stay: on the default device, if on the host."""
+    if isinstance(x, tuple):
+        return tuple(map(committed, x))
+    if type(x) is not Uncommitted:
+        return x
+    return bottom().place(x, x.aval.device or default_place.get())
+
+
+def made_at(device: Any, make: Callable[..., Any], *args: Any) -> Any:
+    """Return ``make(*args)``, an array or a tuple of them, made on a device and committed to it.
+
+    Parameters
+    ----------
+    device : Device, str or None
+        Where; the default device for None.
+    make : callable
+        Makes them.
+    *args
+        Of `make`.
+    """
+    if device is None:
+        return committed(make(*args))
+    place = place_of(device)
+    token = default_place.set(place)
+    try:
+        x = make(*args)
+    finally:
+        default_place.reset(token)
+    if isinstance(x, tuple):
+        return tuple(device_put(part, place) for part in x)
+    return device_put(x, place)
+
+
 # ---------------------------------------------------------------------------- from values
 
 
 def array(
-    object: Any, dtype: Any = None, *, copy: bool | None = True, order: Any = None, ndmin: int = 0
+    object: Any,
+    dtype: Any = None,
+    *,
+    copy: bool | None = True,
+    order: Any = None,
+    ndmin: int = 0,
+    device: Any = None,
 ) -> Any:
-    """As :func:`numpy.array`; an Array is returned as it is, since it cannot change."""
+    """As :func:`numpy.array`; an Array is returned as it is, since it cannot change.
+
+    An array of a CUDA device (of CuPy, torch, ...) is taken over without a copy: do not write to
+    it afterwards.
+    """
     del copy, order
     x = object
+    if isinstance(x, (Array, Tracer)):
+        return _finished(x if device is None else device_put(x, place_of(device)), dtype, ndmin)
+    return made_at(device, as_array, x, dtype, ndmin)
+
+
+def as_array(x: Any, dtype: Any = None, ndmin: int = 0) -> Any:
+    """Return :func:`array` as an array that goes where it is used."""
     if dtype is not None and type(x) in PYTHON_SCALARS:
         x = from_numpy(np.asarray(x, dtype_or(dtype, F64)))
     elif type(x) in PYTHON_SCALARS:
@@ -70,15 +132,25 @@ def array(
         x = from_numpy(np.asarray(x).astype(dtype_or(dtype, F64)))
     else:
         x = array_of(x)
+    return _finished(x, dtype, ndmin)
+
+
+def _finished(x: Any, dtype: Any, ndmin: int) -> Any:
     if dtype is not None:
         x = astype(x, dtype)
     rank = get_aval(x).ndim
     return reshape(x, (1,) * (ndmin - rank) + get_aval(x).shape) if ndmin > rank else x
 
 
-def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None) -> Any:
-    """As :func:`numpy.asarray`; an ndarray is copied, an Array is returned as it is."""
-    return array(a, dtype, copy=copy, order=order)
+def asarray(
+    a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None
+) -> Any:
+    """As :func:`numpy.asarray`; an ndarray is copied, an Array is returned as it is.
+
+    An array of a CUDA device (of CuPy, torch, ...) is taken over without a copy: do not write to
+    it afterwards.
+    """
+    return array(a, dtype, copy=copy, order=order, device=device)
 
 
 def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
@@ -105,21 +177,38 @@ def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any
 
 def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Any:
     """As :func:`numpy.frombuffer`, but a copy."""
-    return from_numpy(np.frombuffer(buffer, dtype, count, offset))
+    return committed(from_numpy(np.frombuffer(buffer, dtype, count, offset)))
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
-    """As :func:`numpy.from_dlpack`, but a copy, since an Array never changes."""
-    del device, copy
-    return x if isinstance(x, Array) else from_numpy(np.from_dlpack(x))
+    """As :func:`numpy.from_dlpack`.
+
+    Memory of a CUDA device is shared: do not write to it afterwards.  That of the host is copied,
+    since an Array never changes.
+
+    Raises
+    ------
+    ValueError
+        If `copy` is False and a copy is needed.
+    """
+    found = x if isinstance(x, Array) else bottom().adopt(x)
+    place = found.aval.device if device is None and found is not None else place_of(device)
+    if found is None or found.aval.device != place:
+        if copy is False:
+            raise ValueError("from_dlpack: a copy is needed here; got copy=False")
+        return device_put(from_numpy(np.from_dlpack(x)) if found is None else found, place)
+    return bottom().copy(found) if copy else found
 
 
 # -------------------------------------------------------------------------------- filling
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Any:
     """As :func:`numpy.full`."""
-    shape = static_shape("full", shape)
+    return made_at(device, _full, static_shape("full", shape), fill_value, dtype)
+
+
+def _full(shape: tuple[int, ...], fill_value: Any, dtype: Any) -> Any:
     x = operand(fill_value)
     aval = get_aval(x)
     dtype = dtype_or(dtype, aval.dtype)
@@ -130,55 +219,67 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     return stretch(array_of(x), shape)
 
 
-def zeros(shape: Any, dtype: Any = float) -> Any:
+def zeros(shape: Any, dtype: Any = float, *, device: Any = None) -> Any:
     """As :func:`numpy.zeros`."""
-    return full_op(static_shape("zeros", shape), 0, dtype_or(dtype, F64))
+    return made_at(device, full_op, static_shape("zeros", shape), 0, dtype_or(dtype, F64))
 
 
-def ones(shape: Any, dtype: Any = None) -> Any:
+def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
     """As :func:`numpy.ones`."""
-    return full_op(static_shape("ones", shape), 1, dtype_or(dtype, F64))
+    return made_at(device, full_op, static_shape("ones", shape), 1, dtype_or(dtype, F64))
 
 
-def empty(shape: Any, dtype: Any = float) -> Any:
+def empty(shape: Any, dtype: Any = float, *, device: Any = None) -> Any:
     """As :func:`numpy.empty`, filled with zeros."""
-    return zeros(shape, dtype)
+    return zeros(shape, dtype, device=device)
 
 
-def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
-    aval = get_aval(operand(a))
+def _like(a: Any, value: Any, dtype: Any, shape: Any, device: Any) -> Any:
+    x = operand(a)
+    aval = get_aval(x)
     target = aval.shape if shape is None else static_shape("full_like", shape)
-    return full(target, value, dtype_or(dtype, aval.dtype))
+    if device is None and isinstance(x, (Array, Tracer)):
+        device = device_at(place_behind(x))
+    return full(target, value, dtype_or(dtype, aval.dtype), device=device)
 
 
-def zeros_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
+def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """As :func:`numpy.zeros_like`."""
-    return _like(a, 0, dtype, shape)
+    return _like(a, 0, dtype, shape, device)
 
 
-def ones_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
+def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """As :func:`numpy.ones_like`."""
-    return _like(a, 1, dtype, shape)
+    return _like(a, 1, dtype, shape, device)
 
 
-def empty_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
+def empty_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """As :func:`numpy.empty_like`, filled with zeros."""
-    return _like(a, 0, dtype, shape)
+    return _like(a, 0, dtype, shape, device)
 
 
-def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Any:
+def full_like(
+    a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None
+) -> Any:
     """As :func:`numpy.full_like`."""
-    return _like(a, fill_value, dtype, shape)
+    return _like(a, fill_value, dtype, shape, device)
 
 
 # ------------------------------------------------------------------------------- counting
 
 
-def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
+def arange(
+    start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None
+) -> Any:
     """As :func:`numpy.arange`; the bounds must be known when tracing.
 
     Recorded as a count, a product and a sum, so that it costs no memory where it is fused.
     """
+    return made_at(device, counted, start, stop, step, dtype)
+
+
+def counted(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
+    """Return :func:`arange` as an array that goes where it is used."""
     remedy = "The length must be static: jit(f, static_argnums=...)."
     start, stop, step = (
         None if v is None else known(operand(v), "arange()", remedy) for v in (start, stop, step)
@@ -210,8 +311,16 @@ def linspace(
     retstep: bool = False,
     dtype: Any = None,
     axis: int = 0,
+    *,
+    device: Any = None,
 ) -> Any:
     """As :func:`numpy.linspace`."""
+    return made_at(device, _linspace, start, stop, num, endpoint, dtype, axis, retstep)
+
+
+def _linspace(
+    start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int, retstep: bool
+) -> Any:
     num = int(num)
     if num < 0:
         raise ShapeError(f"linspace: num must not be negative; got {num}")
@@ -256,17 +365,24 @@ def logspace(
     axis: int = 0,
 ) -> Any:
     """As :func:`numpy.logspace`."""
-    out = power(operand(base), linspace(start, stop, num, endpoint, axis=axis))
-    return out if dtype is None else astype(out, dtype)
+    out = power(operand(base), _linspace(start, stop, num, endpoint, None, axis, False))
+    return committed(out if dtype is None else astype(out, dtype))
 
 
 def geomspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Any:
     """As :func:`numpy.geomspace`, for bounds of one sign."""
+    return committed(_geomspace(start, stop, num, endpoint, dtype, axis))
+
+
+def _geomspace(
+    start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int
+) -> Any:
     first, last = promote_operands([operand(start), operand(stop)])
     ratio = log(true_divide(last, first))
-    place = linspace(zeros_like(ratio), ratio, num, endpoint, axis=axis)
+    zero = get_aval(ratio).dtype.type(0)
+    place = _linspace(zero, ratio, num, endpoint, None, axis, False)
     out = multiply(exp(place), first)
     count = int(num)
     rank = get_aval(out).ndim
@@ -285,8 +401,15 @@ def _like_first(mask: Any, x: Any, y: Any) -> list[Any]:
 # ------------------------------------------------------------------------------- matrices
 
 
-def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float) -> Any:
+def eye(
+    N: int, M: int | None = None, k: int = 0, dtype: Any = float, *, device: Any = None
+) -> Any:
     """As :func:`numpy.eye`."""
+    return made_at(device, unit_matrix, N, M, k, dtype)
+
+
+def unit_matrix(N: int, M: int | None = None, k: int = 0, dtype: Any = float) -> Any:
+    """Return :func:`eye` as an array that goes where it is used."""
     shape = (int(N), int(N if M is None else M))
     on = eq(iota(shape, 1, I64), add_op(iota(shape, 0, I64), np.int64(k)))
     return convert_element_type(on, dtype_or(dtype, F64))
@@ -299,9 +422,8 @@ def identity(n: int, dtype: Any = None) -> Any:
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = float) -> Any:
     """As :func:`numpy.tri`."""
-    return convert_element_type(
-        _below((int(N), int(N if M is None else M)), k), dtype_or(dtype, F64)
-    )
+    below = _below((int(N), int(N if M is None else M)), k)
+    return committed(convert_element_type(below, dtype_or(dtype, F64)))
 
 
 def _below(shape: tuple[int, ...], k: int) -> Any:
@@ -334,14 +456,14 @@ def triu(m: Any, k: int = 0) -> Any:
 
 def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     """As :func:`numpy.tril_indices`."""
-    rows, columns = np.tril_indices(n, k, m)
-    return from_numpy(rows), from_numpy(columns)
+    rows, columns = map(from_numpy, np.tril_indices(n, k, m))
+    return committed(rows), committed(columns)
 
 
 def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     """As :func:`numpy.triu_indices`."""
-    rows, columns = np.triu_indices(n, k, m)
-    return from_numpy(rows), from_numpy(columns)
+    rows, columns = map(from_numpy, np.triu_indices(n, k, m))
+    return committed(rows), committed(columns)
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Any, ...]:
@@ -390,6 +512,10 @@ def meshgrid(
 
 def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
     """As :func:`numpy.indices`."""
+    return committed(_indices(dimensions, dtype, sparse))
+
+
+def _indices(dimensions: Any, dtype: Any, sparse: bool) -> Any:
     shape = static_shape("indices", dimensions)
     kind = dtype_or(dtype, I64)
     if sparse:
@@ -398,7 +524,7 @@ def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
             for a in range(len(shape))
         )
     from_each = [reshape(iota(shape, a, kind), (1, *shape)) for a in range(len(shape))]
-    return concatenate(from_each, 0) if from_each else zeros((0,), kind)
+    return concatenate(from_each, 0) if from_each else full_op((0,), 0, kind)
 
 
 class _Grid:
@@ -409,7 +535,8 @@ class _Grid:
 
     def __getitem__(self, key: Any) -> Any:
         out = np.ogrid[key] if self._sparse else np.mgrid[key]
-        return tuple(map(from_numpy, out)) if isinstance(out, (tuple, list)) else from_numpy(out)
+        many = isinstance(out, (tuple, list))
+        return committed(tuple(map(from_numpy, out)) if many else from_numpy(out))
 
 
 mgrid, ogrid = _Grid(False), _Grid(True)

@@ -10,7 +10,7 @@ import numpy as np
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, canonical, promote
 from tracejit.ir.dtypes import bfloat16 as bfloat16_dtype
-from tracejit.numpy.creation import asarray
+from tracejit.numpy.creation import as_array
 from tracejit.numpy.promotion import operand
 
 __all__ = [
@@ -83,7 +83,7 @@ class _ScalarMeta(type):
         )
 
     def __call__(cls, x: Any = 0) -> Any:
-        return asarray(x, dtype=cls.dtype)
+        return as_array(x, cls.dtype)
 
     def __repr__(cls) -> str:
         return f"tracejit.numpy.{cls.__name__}"

@@ -18,7 +18,14 @@ from tracejit.core.array import Array
 from tracejit.core.errors import BoundsError, DTypeError, ShapeError
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES, is_bool, is_integer
-from tracejit.numpy.promotion import array_of, broadcast_shapes, cast, concrete_value, operand
+from tracejit.numpy.promotion import (
+    array_of,
+    broadcast_shapes,
+    cast,
+    concrete_value,
+    host_value,
+    operand,
+)
 from tracejit.ops import slicing
 from tracejit.ops.arithmetic import add
 from tracejit.ops.indexing import gather
@@ -103,11 +110,16 @@ def _is_array(item: Any) -> bool:
     return isinstance(item, (Array, Tracer, np.ndarray, list, np.generic))
 
 
+_WRITTEN = (int, slice, type(None), type(Ellipsis), Array, Tracer, np.ndarray, np.generic)
+
+
 def _as_index(item: Any) -> Any:
     """Return a list as an array (an empty one of ints), anything else as it is."""
     if isinstance(item, list):
         return np.zeros((0,), np.int64) if not item else operand(item)
     if isinstance(item, tuple):
+        return operand(item)
+    if not isinstance(item, _WRITTEN) and hasattr(item, "__cuda_array_interface__"):
         return operand(item)
     return item
 
@@ -221,7 +233,7 @@ def _read_item(item: Any, axis: int, length: int, check: bool) -> Any:
         )
     if _is_array(item) and not is_integer(get_aval(item).dtype):
         raise DTypeError(f"an array that indexes must have ints or bools; got {get_aval(item)}")
-    value = concrete_value(item)
+    value = host_value(item)
     if value is None:
         at = from_start(item, length)
         return Many(at, False) if get_aval(item).shape else Dynamic(at)

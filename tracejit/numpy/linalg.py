@@ -10,7 +10,7 @@ from tracejit.core.errors import ShapeError
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, is_complex, is_inexact
 from tracejit.numpy import products
-from tracejit.numpy.creation import eye
+from tracejit.numpy.creation import unit_matrix
 from tracejit.numpy.manipulation import moveaxis
 from tracejit.numpy.promotion import (
     array_of,
@@ -177,7 +177,7 @@ def inv(a: Any) -> Any:
     """As :func:`numpy.linalg.inv`, but NaN where a matrix is singular."""
     x = _square("inv", a)
     aval = get_aval(x)
-    return solve_op(x, stretch(eye(aval.shape[-1], dtype=aval.dtype), aval.shape))
+    return solve_op(x, stretch(unit_matrix(aval.shape[-1], dtype=aval.dtype), aval.shape))
 
 
 def slogdet(a: Any) -> Any:
@@ -202,7 +202,7 @@ def matrix_power(a: Any, n: int) -> Any:
         x, n = inv(x), -n
     aval = get_aval(x)
     if n == 0:
-        return stretch(eye(aval.shape[-1], dtype=aval.dtype), aval.shape)
+        return stretch(unit_matrix(aval.shape[-1], dtype=aval.dtype), aval.shape)
     out = None
     while True:
         if n & 1:

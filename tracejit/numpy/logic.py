@@ -10,14 +10,13 @@ from tracejit.core.array import Array, from_numpy
 from tracejit.core.errors import DTypeError
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_inexact, is_integer
-from tracejit.numpy.promotion import broadcast, cast, operand, promote_operands
+from tracejit.numpy.promotion import broadcast, cast, filled, operand, promote_operands
 from tracejit.numpy.ufuncs import Function, _finish, refuse
 from tracejit.ops import logical
 from tracejit.ops.arithmetic import add, copysign, mul, sub
 from tracejit.ops.complex_numbers import abs_, imag, real
 from tracejit.ops.logical import and_, eq, le, lt, ne, not_, or_, select, xor
 from tracejit.ops.reduction import reduce_and
-from tracejit.ops.shape import full
 
 __all__ = [
     "BOOL", "allclose", "array_equal", "array_equiv", "choose_where", "equal", "greater",
@@ -66,10 +65,10 @@ def _comparison(name: str, op: Function) -> Function:
             refuse(name, out, where)
         x, y = (v if type(v) is int else operand(v) for v in (x1, x2))
         if type(y) is int and _outside(x, y):
-            return full(get_aval(x).shape, _compared_with_large_int(name, x, y), BOOL)
+            return filled(x, _compared_with_large_int(name, x, y), BOOL)
         if type(x) is int and _outside(y, x):
             mirrored = _MIRROR.get(name, name)
-            return full(get_aval(y).shape, _compared_with_large_int(mirrored, y, x), BOOL)
+            return filled(y, _compared_with_large_int(mirrored, y, x), BOOL)
         return op(*broadcast(name, promote_operands([x, y])))
 
     return _finish(function, name)
@@ -123,7 +122,7 @@ def _of_parts(op: Function, combine: Function, exact: bool) -> Function:
         dtype = get_aval(x).dtype
         if is_complex(dtype):
             return combine(op(real(x)), op(imag(x)))
-        return op(x) if is_inexact(dtype) else full(get_aval(x).shape, exact, BOOL)
+        return op(x) if is_inexact(dtype) else filled(x, exact, BOOL)
 
     return test
 
@@ -147,7 +146,7 @@ def _signbit(x: Any) -> Any:
         raise DTypeError("signbit: has no meaning for complex numbers")
     if is_inexact(dtype):
         return lt(copysign(dtype.type(1), x), dtype.type(0))
-    return full(get_aval(x).shape, False, BOOL) if is_bool(dtype) else lt(x, dtype.type(0))
+    return filled(x, False, BOOL) if is_bool(dtype) else lt(x, dtype.type(0))
 
 
 signbit = _test("signbit", _signbit)
@@ -174,7 +173,7 @@ def isreal(x: Any) -> Any:
     if is_complex(aval.dtype):
         part = imag(x)
         return eq(part, get_aval(part).dtype.type(0))
-    return full(aval.shape, True, BOOL)
+    return filled(x, True, BOOL)
 
 
 def iscomplex(x: Any) -> Any:

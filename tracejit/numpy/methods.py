@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, read_only_view
+from tracejit.core.array import Array, host_array, lend, read_only_view
+from tracejit.core.devices import device_at, place_of
 from tracejit.core.errors import DTypeError
+from tracejit.core.interpreter import bottom
 from tracejit.core.primitive import Primitive
 from tracejit.core.tracer import Tracer
 from tracejit.ir.dtypes import DTYPES, is_complex
@@ -37,6 +39,7 @@ from tracejit.numpy.promotion import OPERANDS, known, typed_scalar
 from tracejit.ops._pointwise import add_p
 from tracejit.ops.arithmetic import div_p, mul_p, neg_p, sub_p
 from tracejit.ops.convert import bitcast_convert_type
+from tracejit.ops.devices import device_put, place_behind
 from tracejit.ops.logical import and_p, eq_p, ge_p, gt_p, le_p, lt_p, ne_p, or_p, xor_p
 
 __all__ = ["install"]
@@ -52,6 +55,15 @@ _ALL = _NUMBERS | {DTYPES["bool"]}
 _LOGICAL = _INTEGERS | {DTYPES["bool"]}
 _F64 = DTYPES["f64"]
 _ACCEPTED = (*OPERANDS, list, tuple)
+
+
+def _is_accepted(x: Any) -> bool:
+    """Whether an operator takes `x`, rather than leaving the operation to it."""
+    return (
+        isinstance(x, _ACCEPTED)
+        or hasattr(x, "__tracejit_array__")
+        or hasattr(x, "__cuda_array_interface__")
+    )
 
 
 def _literal(x: Any, aval: Any) -> Any:
@@ -110,7 +122,7 @@ def _operator(
             literal = scalar(self, other)
             if literal is not None:
                 return bind(self, literal)
-        elif not isinstance(other, _ACCEPTED) and not hasattr(other, "__tracejit_array__"):
+        elif not _is_accepted(other):
             return NotImplemented
         return function(self, other)
 
@@ -119,7 +131,7 @@ def _operator(
             literal = scalar(self, other)
             if literal is not None:
                 return bind(literal, self)
-        elif not isinstance(other, _ACCEPTED) and not hasattr(other, "__tracejit_array__"):
+        elif not _is_accepted(other):
             return NotImplemented
         return function(other, self)
 
@@ -128,12 +140,12 @@ def _operator(
 
 def _slow_operator(function: Method) -> tuple[Method, Method]:
     def forward(self: Any, other: Any) -> Any:
-        if not isinstance(other, _ACCEPTED) and not hasattr(other, "__tracejit_array__"):
+        if not _is_accepted(other):
             return NotImplemented
         return function(self, other)
 
     def reflected(self: Any, other: Any) -> Any:
-        if not isinstance(other, _ACCEPTED) and not hasattr(other, "__tracejit_array__"):
+        if not _is_accepted(other):
             return NotImplemented
         return function(other, self)
 
@@ -232,8 +244,21 @@ def tobytes(self: Any, order: Any = "C") -> bytes:
 
 
 def itself(self: Any, *args: Any, **how: Any) -> Any:
-    """Return the array, which cannot change, or wait for."""
+    """Return the array, which cannot change."""
     del args, how
+    return self
+
+
+def to_device(self: Any, device: Any, /, *, stream: Any = None) -> Any:
+    """Return the array on a device: itself if it is there."""
+    del stream  # work of one device runs in order
+    return device_put(self, place_of(device))
+
+
+def block_until_ready(self: Any) -> Any:
+    """Wait until the array is computed, and return it."""
+    if isinstance(self, Array):
+        bottom().wait(self)
     return self
 
 
@@ -267,7 +292,7 @@ _METHODS: dict[str, Method] = {
     "argmin": reductions.argmin,
     "argsort": searching.argsort,
     "astype": astype,
-    "block_until_ready": itself,
+    "block_until_ready": block_until_ready,
     "choose": searching.choose,
     "clip": numeric.clip,
     "compress": lambda self, condition, axis=None: searching.compress(condition, self, axis),
@@ -299,7 +324,7 @@ _METHODS: dict[str, Method] = {
     "swapaxes": manipulation.swapaxes,
     "take": searching.take,
     "tobytes": tobytes,
-    "to_device": itself,
+    "to_device": to_device,
     "tolist": tolist,
     "trace": products.trace,
     "transpose": _shaped(manipulation.transpose),
@@ -316,7 +341,7 @@ def _mT(self: Any) -> Any:
 _PROPERTIES: dict[str, Callable[[Any], Any]] = {
     "T": manipulation.transpose,
     "at": updates.At,
-    "device": lambda self: self.aval.device or "cpu",
+    "device": lambda self: device_at(place_behind(self)),
     "flat": manipulation.ravel,
     "imag": numeric.imag,
     "mT": _mT,
@@ -334,20 +359,73 @@ def _iterate(self: Any) -> Iterator[Any]:
     return (indexing.getitem(self, i) for i in range(self.aval.shape[0]))
 
 
-def _dlpack(self: Any, **how: Any) -> Any:
-    """Return a DLPack capsule of the elements: no copy, read-only where the protocol can say so."""
-    version = how.get("max_version")
-    if is_complex(self.aval.dtype) or version is None or version < (1, 0):
-        # The old protocol cannot say that memory is read-only: it is handed a copy.
-        return self.buf.copy().__dlpack__(**how)
-    return read_only_view(self.buf).__dlpack__(**how)
+_HOST_DEVICE = (1, 0)  # DLPack's name of the host
+
+
+def _dlpack(
+    self: Any,
+    *,
+    stream: Any = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: tuple[Any, int] | None = None,
+    copy: bool | None = None,
+) -> Any:
+    """Return a DLPack capsule of the elements.
+
+    No copy is made unless `copy` asks for one, or memory of the host would have to be read-only
+    and the version of the protocol cannot say so.  Memory of a device must not be written to.
+
+    Parameters
+    ----------
+    stream : int, optional
+        The stream of the consumer, as the protocol has it.
+    max_version : tuple of int, optional
+        What the consumer understands.
+    dl_device : tuple of int, optional
+        Where the elements shall be: where they are, or on the host.
+    copy : bool, optional
+        Whether to make a copy; None: if it is needed.
+    """
+    how: dict[str, Any] = {"stream": stream, "max_version": max_version}
+    how = {name: value for name, value in how.items() if value is not None}
+    device = None if dl_device is None else (int(dl_device[0]), dl_device[1])
+    if self.aval.device is None:
+        if device is not None:
+            how["dl_device"] = device
+        old = is_complex(self.aval.dtype) or max_version is None or max_version < (1, 0)
+        if old and copy is False:
+            raise BufferError("this version of DLPack cannot share memory that is read-only")
+        if old or copy:
+            return self.buf.copy().__dlpack__(**how)
+        return read_only_view(self.buf).__dlpack__(**how)
+    if device not in (None, bottom().dlpack_device(self)):
+        if device != _HOST_DEVICE or copy is False:
+            raise BufferError(
+                f"an array on {self.aval.device} cannot be shared with the DLPack device {device}"
+            )
+        how.pop("stream", None)
+        return host_array(self).__dlpack__(**how)
+    if copy:
+        self = bottom().copy(self)
+    lend(self)
+    return bottom().share(self, **how)
 
 
 def _dlpack_device(self: Any) -> tuple[int, int]:
-    return self.buf.__dlpack_device__()  # type: ignore[no-any-return]
+    return _HOST_DEVICE if self.aval.device is None else bottom().dlpack_device(self)
 
 
-_ARRAY_ONLY: dict[str, Method] = {
+def _cuda_array_interface(self: Any) -> Any:
+    """How CUDA libraries see the memory of an array on a CUDA device; not to be written to."""
+    found = getattr(self.buf, "__cuda_array_interface__", None) if self.aval.device else None
+    if found is None:
+        raise AttributeError(f"an array on {self.device} has no __cuda_array_interface__")
+    lend(self)
+    return found
+
+
+_ARRAY_ONLY: dict[str, Any] = {
+    "__cuda_array_interface__": property(_cuda_array_interface),
     "__dlpack__": _dlpack,
     "__dlpack_device__": _dlpack_device,
     "__iter__": _iterate,

@@ -17,6 +17,7 @@ from tracejit.numpy.promotion import (
     arrays_of,
     as_inexact,
     cast,
+    filled,
     no_out,
     normal_axes,
     normal_axis,
@@ -101,7 +102,7 @@ def imag(val: Any) -> Any:
     """As :func:`numpy.imag`."""
     x = operand(val)
     aval = get_aval(x)
-    return complex_numbers.imag(x) if is_complex(aval.dtype) else full(aval.shape, 0, aval.dtype)
+    return complex_numbers.imag(x) if is_complex(aval.dtype) else filled(x, 0, aval.dtype)
 
 
 def angle(z: Any, deg: bool = False) -> Any:

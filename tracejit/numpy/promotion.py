@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, from_numpy
+from tracejit.core.array import Array, from_numpy, host_array
+from tracejit.core.devices import default_place
 from tracejit.core.errors import DTypeError, ShapeError, TracejitError
+from tracejit.core.interpreter import bottom
 from tracejit.core.scalars import PYTHON_SCALARS
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.avals import ShapedArray
@@ -30,14 +32,16 @@ from tracejit.ir.dtypes import (
     promote,
 )
 from tracejit.ops.convert import convert_element_type
-from tracejit.ops.shape import broadcast_in_dim, expand_dims
+from tracejit.ops.devices import place_behind
+from tracejit.ops.shape import broadcast_in_dim, expand_dims, full
 from tracejit.ops.slicing import concatenate
 
 __all__ = [
     "OPERANDS", "UnsupportedArgument", "array_of", "arrays_of", "as_inexact", "aval_of",
-    "broadcast", "broadcast_shapes", "cast", "common_dtype", "common_inexact", "concrete_value",
-    "dtype_or", "float_of", "is_low_precision", "known", "no_out", "normal_axes", "normal_axis",
-    "operand", "promote_operands", "static_shape", "stretch", "sum_dtype", "typed_scalar",
+    "beside", "broadcast", "broadcast_shapes", "cast", "common_dtype", "common_inexact",
+    "concrete_value", "dtype_or", "filled", "float_of", "host_value", "is_low_precision", "known",
+    "no_out", "normal_axes", "normal_axis", "operand", "promote_operands", "static_shape",
+    "stretch", "sum_dtype", "typed_scalar",
 ]  # fmt: skip
 
 OPERANDS = (Array, Tracer, np.ndarray, np.generic, bool, int, float, complex)
@@ -78,6 +82,10 @@ def operand(x: Any) -> Any:
     method = getattr(x, "__tracejit_array__", None)
     if method is not None:
         return operand(method())
+    if hasattr(x, "__cuda_array_interface__") or hasattr(x, "__dlpack_device__"):
+        found = bottom().adopt(x)
+        if found is not None:
+            return found
     if hasattr(x, "__array__") or hasattr(x, "__array_interface__"):
         return from_numpy(np.asarray(x))
     if hasattr(x, "__dlpack__"):
@@ -95,14 +103,19 @@ def array_of(x: Any) -> Any:
     return from_numpy(x, weak=type(x) in PYTHON_SCALARS)
 
 
-def _is_traced(x: Any) -> bool:
+def _is_away(x: Any) -> bool:
+    """Whether some element is traced, or on a device, so that it is not read."""
     if isinstance(x, (list, tuple)):
-        return any(_is_traced(y) for y in x)
-    return isinstance(x, Tracer)
+        return any(_is_away(y) for y in x)
+    if isinstance(x, Array):
+        return x.aval.device is not None
+    if isinstance(x, OPERANDS):
+        return isinstance(x, Tracer)
+    return hasattr(x, "__cuda_array_interface__")
 
 
 def _from_sequence(xs: Sequence[Any]) -> Any:
-    if not _is_traced(xs):
+    if not _is_away(xs):
         array = np.asarray(_on_host(xs))
         if array.dtype == object:
             raise DTypeError(f"a nested sequence must be regular and numeric; got {str(xs)[:60]}")
@@ -122,7 +135,7 @@ def arrays_of(xs: Sequence[Any]) -> list[Any]:
 def _on_host(xs: Any) -> Any:
     if isinstance(xs, (list, tuple)):
         return [_on_host(x) for x in xs]
-    return xs.buf if isinstance(xs, Array) else xs
+    return host_array(xs) if isinstance(xs, Array) else xs
 
 
 # -------------------------------------------------------------------------- known values
@@ -131,11 +144,18 @@ def _on_host(xs: Any) -> Any:
 def concrete_value(x: Any) -> Any:
     """Return the value of `x` on the host, or ``None`` if it is only traced."""
     if isinstance(x, Array):
-        return x.buf
+        return host_array(x)
     if isinstance(x, Tracer):
         value = x.concrete
         return None if value is None else concrete_value(value)
     return x
+
+
+def host_value(x: Any) -> Any:
+    """Return :func:`concrete_value` of `x`, but ``None`` if one had to wait for a device."""
+    if isinstance(x, Tracer):
+        x = x.concrete
+    return None if isinstance(x, Array) and x.aval.device is not None else concrete_value(x)
 
 
 def known(x: Any, what: str, remedy: str) -> Any:
@@ -144,6 +164,26 @@ def known(x: Any, what: str, remedy: str) -> Any:
     if value is None:
         x._refuse(what, remedy)
     return value
+
+
+def beside(x: Any, value: Any) -> Array:
+    """Return what was computed on the host from `x` as an Array on the device of `x`."""
+    result = from_numpy(value)
+    place = place_behind(x) if isinstance(x, (Array, Tracer)) else None
+    return result if place is None else bottom().place(result, place)
+
+
+def filled(x: Any, value: Any, dtype: Any) -> Any:
+    """Return an array of one value with the shape of `x`, on the device of `x`."""
+    shape = get_aval(x).shape
+    place = place_behind(x) if isinstance(x, (Array, Tracer)) else None
+    if place is None:
+        return full(shape, value, dtype)
+    token = default_place.set(place)
+    try:
+        return full(shape, value, dtype)
+    finally:
+        default_place.reset(token)
 
 
 # -------------------------------------------------------------------------------- dtypes

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import from_numpy
 from tracejit.core.errors import BoundsError, DTypeError, ShapeError
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, is_bool, is_inexact, is_integer
@@ -18,9 +17,11 @@ from tracejit.numpy.manipulation import moveaxis
 from tracejit.numpy.promotion import (
     array_of,
     arrays_of,
+    beside,
     broadcast_shapes,
     cast,
     concrete_value,
+    host_value,
     known,
     no_out,
     normal_axes,
@@ -187,7 +188,7 @@ def take_along_axis(
         raise ShapeError(f"take_along_axis: integer indices of rank {rank}; got {get_aval(index)}")
     axis = normal_axis("take_along_axis", axis, rank)
     own, other = get_aval(x).shape, get_aval(index).shape
-    value = concrete_value(index)
+    value = host_value(index)
     length = own[axis]
     if mode is None and value is not None and np.size(value):
         low, high = int(np.min(value)), int(np.max(value))
@@ -442,7 +443,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: int = 0) -> tuple[An
     aval = get_aval(x)
     if size is None:
         value = known(x, "nonzero() or where(condition)", "Give size=: nonzero(x, size=n).")
-        return tuple(from_numpy(p) for p in np.nonzero(value))
+        return tuple(beside(x, p) for p in np.nonzero(value))
     mask = reshape(array_of(truth(x)), (aval.size,))
     order = sorting.argsort(not_(mask), 0)
     count = sum_of(mask)
@@ -477,7 +478,7 @@ def argwhere(a: Any, *, size: int | None = None) -> Any:
     """As :func:`numpy.argwhere`."""
     places = nonzero(a, size=size)
     if not places:
-        return from_numpy(np.argwhere(np.asarray(known(operand(a), "argwhere()", ""))))
+        return beside(a, np.argwhere(np.asarray(known(operand(a), "argwhere()", ""))))
     columns = [broadcast_in_dim(p, (get_aval(p).size, 1), (0,)) for p in places]
     return concatenate(columns, 1)
 
@@ -511,7 +512,7 @@ def unique(
     """As :func:`numpy.unique`, of values that are known."""
     find: Callable[..., Any] = np.unique
     out = find(_on_host("unique", ar), return_index, return_inverse, return_counts, axis)
-    return tuple(map(from_numpy, out)) if isinstance(out, tuple) else from_numpy(out)
+    return tuple(beside(ar, x) for x in out) if isinstance(out, tuple) else beside(ar, out)
 
 
 def isin(element: Any, test_elements: Any, invert: bool = False) -> Any:
@@ -529,9 +530,8 @@ def isin(element: Any, test_elements: Any, invert: bool = False) -> Any:
 
 def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
     """As :func:`numpy.histogram_bin_edges`, of values that are known."""
-    return from_numpy(
-        np.histogram_bin_edges(_on_host("histogram_bin_edges", a), bins, range, weights)
-    )
+    edges = np.histogram_bin_edges(_on_host("histogram_bin_edges", a), bins, range, weights)
+    return beside(a, edges)
 
 
 def histogram(
@@ -543,7 +543,7 @@ def histogram(
         bins = _on_host("histogram", bins)
     options: dict[str, Any] = {"density": density, "weights": given}
     counts, edges = np.histogram(_on_host("histogram", a), bins, range, **options)
-    return from_numpy(counts), from_numpy(edges)
+    return beside(a, counts), beside(a, edges)
 
 
 def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.core.errors import DTypeError, ShapeError
-from tracejit.core.tracer import get_aval
+from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES, is_complex, is_integer
 from tracejit.numpy.division import power
 from tracejit.numpy.indexing import (
@@ -34,7 +34,6 @@ from tracejit.numpy.promotion import (
     array_of,
     broadcast_shapes,
     cast,
-    concrete_value,
     operand,
     stretch,
 )
@@ -226,7 +225,7 @@ def _whole_mask(index: Any, shape: tuple[int, ...], v: Any) -> Any:
     if rank == 0 or get_aval(index).shape != shape[:rank]:
         return None
     if get_aval(v).ndim > len(shape) - rank:
-        if concrete_value(index) is None:
+        if isinstance(index, Tracer) and index.concrete is None:
             raise ShapeError(
                 f"at[mask]: how many elements a traced mask chooses is not known, so the values "
                 f"must have the shape of the rest, {shape[rank:]}, or be a scalar; "

@@ -14,7 +14,7 @@ import numpy as np
 from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, is_complex, is_float, is_integer
-from tracejit.numpy.creation import arange
+from tracejit.numpy.creation import counted
 from tracejit.numpy.indexing import getitem
 from tracejit.numpy.logic import logical_and
 from tracejit.numpy.manipulation import ravel
@@ -279,14 +279,14 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Any
 def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> Any:
     """Return a permuted array, or a permutation of ``arange(x)`` for an int `x`."""
     if isinstance(x, (int, np.integer)):
-        return _shuffled(key, arange(int(x)), 0)
+        return _shuffled(key, counted(int(x)), 0)
     x = array_of(x)
     if not get_aval(x).ndim:
         return permutation(key, int(known(x, "permutation()", "Its length must be static.")))
     axis = normal_axis("permutation", axis, get_aval(x).ndim)
     if independent or get_aval(x).ndim == 1:
         return _shuffled(key, x, axis)
-    return take(x, _shuffled(key, arange(get_aval(x).shape[axis]), 0), axis, mode="clip")
+    return take(x, _shuffled(key, counted(get_aval(x).shape[axis]), 0), axis, mode="clip")
 
 
 def shuffle(key: Any, x: Any, axis: int = 0) -> Any:

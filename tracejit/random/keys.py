@@ -14,7 +14,7 @@ import numpy as np
 from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES
-from tracejit.numpy.promotion import array_of, cast, concrete_value, operand, static_shape
+from tracejit.numpy.promotion import array_of, cast, host_value, operand, static_shape
 from tracejit.ops.constant import iota
 from tracejit.ops.logical import or_, shift_left, shift_right_logical, xor
 from tracejit.ops.random_bits import threefry2x32
@@ -43,7 +43,7 @@ def key(seed: Any) -> Any:
     aval = get_aval(x)
     if aval.shape or aval.dtype.kind not in "iub":
         raise DTypeError(f"key: the seed must be an integer scalar; got {aval}")
-    value = concrete_value(x)
+    value = host_value(x)
     if value is not None:
         number = int(value) & 0xFFFFFFFFFFFFFFFF
         words = [number >> 32, number & 0xFFFFFFFF]
@@ -130,7 +130,7 @@ def fold_in(key: Any, data: Any) -> Any:
     x = operand(data)
     if get_aval(x).shape:
         raise ShapeError(f"fold_in: the data must be a scalar; got {get_aval(x)}")
-    value = concrete_value(x)
+    value = host_value(x)
     low = np.uint32(int(value) & 0xFFFFFFFF) if value is not None else cast(x, U32)
     words = threefry2x32(k0, k1, np.uint32(0), low)
     return concatenate([reshape(w, (1,)) for w in words], 0)

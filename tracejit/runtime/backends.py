@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from tracejit.backend import Backend
 from tracejit.core.errors import TracejitError
 
-__all__ = ["BackendError", "get_backend", "known_backends"]
+__all__ = ["BackendError", "backends_made", "get_backend", "known_backends"]
 
 GROUP = "tracejit.backends"
 
@@ -24,6 +24,11 @@ class BackendError(TracejitError, RuntimeError):
 def known_backends() -> list[str]:
     """Return the names of the backends that are installed."""
     return sorted({e.name for e in entry_points(group=GROUP)})
+
+
+def backends_made() -> list[Backend]:
+    """Return the backends that were asked for so far."""
+    return list(_made.values())
 
 
 def get_backend(name: str) -> Backend:

@@ -1,13 +1,17 @@
-"""Run a control operation eagerly: compile the one equation as a Program and call it."""
+"""Run one operation compiled, as a Program of one equation: control operations, eagerly."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from tracejit.core.array import Array, wrap
 from tracejit.core.primitive import Primitive
 from tracejit.core.tracer import get_aval
+from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Equation, Program, Var
-from tracejit.runtime.executor import compiled, to_buffer
+from tracejit.runtime.executor import compiled
+from tracejit.runtime.placement import buffer_at
 
 __all__ = ["run_control"]
 
@@ -15,8 +19,24 @@ _programs: dict[Any, Program] = {}
 _MOST = 4096
 
 
-def run_control(primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
-    """Return the outputs of a control primitive on concrete operands."""
+def run_control(
+    primitive: Primitive,
+    operands: tuple[Any, ...],
+    params: dict[str, Any],
+    place: str | None = None,
+    own: Callable[[ShapedArray, Any], Array] = wrap,
+) -> Any:
+    """Return the outputs of a primitive on concrete operands, compiled.
+
+    Parameters
+    ----------
+    primitive, operands, params
+        What to run.
+    place : str, optional
+        The device, the host by default.
+    own : callable
+        Makes the arrays of the results.
+    """
     avals = tuple(get_aval(x) for x in operands)
     key: Any = (primitive, avals, tuple(params.items()))
     try:
@@ -29,8 +49,9 @@ def run_control(primitive: Primitive, operands: tuple[Any, ...], params: dict[st
             if len(_programs) >= _MOST:
                 _programs.clear()
             _programs[key] = program
-    buffers = [to_buffer(x, a) for x, a in zip(operands, avals, strict=True)]
-    out = compiled(program)(buffers)
+    buffers = [buffer_at(x, a, place) for x, a in zip(operands, avals, strict=True)]
+    ready = compiled(program, place)
+    out = [own(a, buf) for a, buf in zip(ready.out_avals, ready.run(buffers), strict=True)]
     return out if primitive.multiple else out[0]
 
 

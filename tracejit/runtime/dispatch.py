@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, set_aval, set_buf
+from tracejit.core.array import Array, Uncommitted, set_aval, set_buf
 from tracejit.core.array import new_array as new
+from tracejit.core.devices import default_place
 from tracejit.core.pytree import PyTreeDef, tree_flatten
+from tracejit.ir.avals import ShapedArray
 from tracejit.runtime.executor import CompiledProgram
+from tracejit.runtime.placement import buffer_at, put
 
 __all__ = ["MISS", "make_dispatcher"]
 
@@ -31,7 +34,9 @@ class _Unsupported(Exception):
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, place: str | None) -> None:
+        self.place = place
+        self.placed = False
         self.lines: list[str] = []
         self.names: dict[str, Any] = {}
         self.buffers: list[str] = []
@@ -55,9 +60,8 @@ class _Writer:
     def match(self, name: str, x: Any) -> None:
         """Write the guards for an argument like `x`, and collect its buffers."""
         kind = type(x)
-        if kind is Array:
-            self.guard(f"type({name}) is not Array or {name}.aval is not {self.constant(x.aval)}")
-            self.buffers.append(f"{name}.buf")
+        if kind is Array or kind is Uncommitted:
+            self._array(name, x)
         elif kind is np.ndarray:
             self._ndarray(name, x)
         elif kind in _SCALARS:
@@ -65,7 +69,11 @@ class _Writer:
             self.guard(f"type({name}) is not {kind.__name__}")
             if kind is int:
                 self.guard(f"not -9223372036854775808 <= {name} < 9223372036854775808")
-            self.buffers.append(f"array({name}, {self.constant(dtype)})")
+            if self.place is None:
+                self.buffers.append(f"array({name}, {self.constant(dtype)})")
+            else:
+                aval = self.constant(ShapedArray((), dtype))
+                self.buffers.append(f"buffer_at({name}, {aval}, {self.place!r})")
         elif kind is tuple or kind is list:
             self.guard(f"type({name}) is not {kind.__name__} or len({name}) != {len(x)}")
             names = [self.name() for _ in x]
@@ -84,6 +92,23 @@ class _Writer:
         else:
             raise _Unsupported
 
+    def read(self, host: str) -> None:
+        """Make an expression of a host array the next buffer."""
+        if self.place is not None:
+            host = f"put({host}, {self.place!r})"
+        self.buffers.append(host)
+
+    def _array(self, name: str, x: Array) -> None:
+        kind = type(x).__name__
+        self.guard(f"type({name}) is not {kind} or {name}.aval is not {self.constant(x.aval)}")
+        self.placed = self.placed or kind == "Array"
+        if x.aval.device == self.place:
+            self.buffers.append(f"{name}.buf")
+        elif x.aval.device is None:
+            self.read(f"{name}.buf")
+        else:
+            raise _Unsupported
+
     def _ndarray(self, name: str, x: np.ndarray[Any, Any]) -> None:
         self.guard(
             f"type({name}) is not ndarray or {name}.dtype is not {self.constant(x.dtype)} "
@@ -92,7 +117,7 @@ class _Writer:
         flags = self.name()
         self.line(f"{flags} = {name}.flags")
         self.guard(f"not ({flags}.c_contiguous and {flags}.aligned)")
-        self.buffers.append(name)
+        self.read(name)
 
     def result(self, tree: Any, leaves: Sequence[str]) -> str:
         """Return the expression that builds the result from its leaves."""
@@ -117,7 +142,7 @@ class _Writer:
 
 
 def make_dispatcher(
-    args: tuple[Any, ...], ready: CompiledProgram, out_treedef: PyTreeDef
+    args: tuple[Any, ...], ready: CompiledProgram, out_treedef: PyTreeDef, fixed: bool
 ) -> Callable[[tuple[Any, ...]], Any] | None:
     """Return ``dispatch(args)`` for arguments like these, or ``None`` if it is left to others.
 
@@ -129,10 +154,12 @@ def make_dispatcher(
         What to run; its inputs are the leaves of `args`.
     out_treedef : PyTreeDef
         The structure of the result.
+    fixed : bool
+        Whether the function runs on one device whatever its arguments are.
     """
     if ready.plan.aliases or len(ready.plan.inputs) + len(ready.plan.outputs) > MAX_LEAVES:
         return None
-    w = _Writer()
+    w = _Writer(ready.place)
     try:
         w.guard(f"len(args) != {len(args)}")
         names = [w.name() for _ in args]
@@ -140,12 +167,14 @@ def make_dispatcher(
             w.line(f"{', '.join(names)}, = args")
         for name, x in zip(names, args, strict=True):
             w.match(name, x)
+        if not (w.placed or fixed):
+            w.guard(f"default_place() != {default_place.get()!r}")
         outputs = []
-        for n, aval in enumerate(ready.plan.outputs):
-            w.line(f"o{n} = {w.constant(ready.backend.allocator(aval.shape, aval.dtype))}()")
+        for n in range(len(ready.out_avals)):
+            w.line(f"o{n} = {w.constant(ready.allocator(n))}()")
             outputs.append(f"o{n}")
         w.line(f"execute([{', '.join(w.buffers)}], [{', '.join(outputs)}])")
-        for n, aval in enumerate(ready.program.out_avals):
+        for n, aval in enumerate(ready.out_avals):
             w.line(f"r{n} = new(Array)")
             w.line(f"set_aval(r{n}, {w.constant(aval)})")
             w.line(f"set_buf(r{n}, o{n})")
@@ -159,10 +188,14 @@ def make_dispatcher(
         **w.names,
         "Array": Array,
         "MISS": MISS,
+        "Uncommitted": Uncommitted,
         "array": np.array,
+        "buffer_at": buffer_at,
+        "default_place": default_place.get,
         "execute": ready.executable,
         "ndarray": np.ndarray,
         "new": new,
+        "put": put,
         "set_aval": set_aval,
         "set_buf": set_buf,
     }

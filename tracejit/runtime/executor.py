@@ -2,75 +2,110 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tracejit.backend import Backend, Executable
 from tracejit.compiler.pipeline import compile_program
 from tracejit.core.array import Array, wrap
-from tracejit.core.errors import ShapeError
+from tracejit.core.devices import device_at
+from tracejit.core.errors import DeviceError
+from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.plan import Plan
 from tracejit.ir.program import Program
 from tracejit.runtime.backends import get_backend
+from tracejit.runtime.placement import HOST_BACKEND, backend_at, buffer_at
 
-__all__ = ["CompiledProgram", "compiled", "to_buffer"]
+__all__ = ["CompiledProgram", "compiled"]
 
 
 class CompiledProgram:
-    """A Program for one backend.
+    """A Program for one device.
 
     Attributes
     ----------
     program : Program
         What it computes.
+    place : str or None
+        The device, as types have it.
     plan : Plan
         How.
     executable : Executable
         The native form.
+    out_avals : tuple of ShapedArray
+        The types of the results, with their device.
     """
 
     __slots__ = (
-        "__weakref__", "_empty", "_outputs", "backend", "donated", "executable", "plan", "program",
+        "__weakref__", "_number", "_outputs", "backend", "donated", "executable", "out_avals",
+        "place", "plan", "program",
     )  # fmt: skip
 
     program: Program
     plan: Plan
     executable: Executable
+    out_avals: tuple[ShapedArray, ...]
 
-    def __init__(self, program: Program, backend: Backend, donated: Sequence[bool] = ()) -> None:
+    def __init__(
+        self,
+        program: Program,
+        backend: Backend,
+        number: int,
+        place: str | None,
+        donated: Sequence[bool],
+    ) -> None:
         self.program = program
         self.backend = backend
+        self.place = place
         self.donated = tuple(donated)
-        self.plan = compile_program(program, backend.target(), donated)
-        self.executable = backend.compile(self.plan)
-        self._outputs = [
-            (a, a.shape, a.dtype) for a in program.out_avals
-        ]
-        self._empty = backend.empty
+        plan = compile_program(program, backend.target(), donated)
+        if plan.constants:
+            constants = tuple([_constant_at(c, place, program.name) for c in plan.constants])
+            plan = dataclasses.replace(plan, constants=constants)
+        self.plan = plan
+        self.executable = backend.compile(plan, number)
+        self.out_avals = tuple([a.at(place) for a in program.out_avals])
+        self._outputs = [(a.shape, a.dtype) for a in program.out_avals]
+        self._number = number
 
-    def __call__(self, buffers: Sequence[Any]) -> list[Array]:
-        """Run on input buffers, which are read in place, and return new Arrays.
+    def allocator(self, number: int) -> Any:
+        """Return a function that returns a new buffer for an output."""
+        shape, dtype = self._outputs[number]
+        return self.backend.allocator(shape, dtype, self._number)
+
+    def run(self, buffers: Sequence[Any]) -> list[Any]:
+        """Run on input buffers, which are read in place, and return new buffers.
 
         Parameters
         ----------
-        buffers : sequence of C-contiguous numpy.ndarray
+        buffers : sequence of C-contiguous buffers of the device
             One an input of the Program, of its shape and dtype.
         """
-        empty = self._empty
-        if self.plan.aliases:
-            outputs = [
-                buffers[self.plan.aliases[n]] if n in self.plan.aliases else empty(shape, dtype)
-                for n, (_, shape, dtype) in enumerate(self._outputs)
-            ]
-        else:
-            outputs = [empty(shape, dtype) for _, shape, dtype in self._outputs]
+        empty, number, aliases = self.backend.empty, self._number, self.plan.aliases
+        outputs = [
+            buffers[aliases[n]] if n in aliases else empty(shape, dtype, number)
+            for n, (shape, dtype) in enumerate(self._outputs)
+        ]
         self.executable(buffers, outputs)
-        return [wrap(o[0], buf) for o, buf in zip(self._outputs, outputs, strict=True)]
+        return outputs
+
+    def __call__(self, buffers: Sequence[Any]) -> list[Array]:
+        """As :meth:`run`, but return Arrays."""
+        return [wrap(a, buf) for a, buf in zip(self.out_avals, self.run(buffers), strict=True)]
+
+
+def _constant_at(x: Any, place: str | None, name: str) -> Any:
+    """Return the buffer of a constant; one of the host is uploaded, once a compilation."""
+    if type(x) is Array and x.aval.device not in (None, place):
+        raise DeviceError(
+            f"{name} runs on {device_at(place)} but captured an array on {x.aval.device}; "
+            "pass it as an argument, or move it with tracejit.device_put"
+        )
+    return buffer_at(x, get_aval(x), place)
 
 
 _cache: weakref.WeakKeyDictionary[Program, dict[Any, CompiledProgram]] = (
@@ -80,13 +115,27 @@ _lock = threading.RLock()
 
 
 def compiled(
-    program: Program, backend: str = "llvm", donated: Sequence[bool] = ()
+    program: Program,
+    place: str | None = None,
+    donated: Sequence[bool] = (),
+    backend: str = HOST_BACKEND,
 ) -> CompiledProgram:
     """Return the compiled form of `program`, which is remembered as long as the Program lives.
 
     Two threads that ask for the same Program compile it once.
+
+    Parameters
+    ----------
+    program : Program
+        What to compile.
+    place : str, optional
+        The device, the host by default.
+    donated : sequence of bool
+        Which inputs may be overwritten.
+    backend : str
+        What compiles for the host.
     """
-    key = (backend, tuple(donated) if any(donated) else ())
+    key = (backend if place is None else place, tuple(donated) if any(donated) else ())
     per_program = _cache.get(program)
     if per_program is not None:
         found = per_program.get(key)
@@ -96,23 +145,6 @@ def compiled(
         per_program = _cache.setdefault(program, {})
         found = per_program.get(key)
         if found is None:
-            found = per_program[key] = CompiledProgram(program, get_backend(backend), key[1])
+            made, number = (get_backend(backend), 0) if place is None else backend_at(place)
+            found = per_program[key] = CompiledProgram(program, made, number, place, key[1])
         return found
-
-
-def to_buffer(x: Any, aval: ShapedArray) -> Any:
-    """Return the buffer of an operand: its own if it is contiguous, else a copy.
-
-    Raises
-    ------
-    ShapeError
-        If its shape is not that of `aval`.
-    """
-    if type(x) is Array:
-        return x.buf
-    array = np.asarray(x, dtype=aval.dtype, order="C")
-    if array.shape != aval.shape:
-        raise ShapeError(f"an argument must have shape {aval.shape}; got {array.shape}")
-    if not array.flags.aligned:
-        array = array.copy()
-    return array

@@ -1,7 +1,7 @@
 """``jit``: a function compiled once a signature, and called natively from then on.
 
-A call flattens its arguments, looks its signature up (structure and interned avals), and runs the
-compiled Program.  Under another transformation the call is recorded, as one equation of the
+A call flattens its arguments, looks its signature up (structure, interned avals, device), and runs
+the compiled Program.  Under another transformation the call is recorded, as one equation of the
 primitive ``call``, so ``grad`` and ``vmap`` see through it.
 """
 
@@ -17,15 +17,18 @@ from typing import Any
 import numpy as np
 
 from tracejit.control.call import call
-from tracejit.core.array import Array, Donated, set_buf
-from tracejit.core.errors import DTypeError, StructureError
+from tracejit.core.array import Array, Donated, is_lent, set_buf, uncommitted
+from tracejit.core.devices import default_place, device_at
+from tracejit.core.errors import DeviceError, DTypeError, StructureError
 from tracejit.core.interpreter import active
 from tracejit.core.pytree import PyTreeDef, keystr, tree_flatten, tree_flatten_with_path
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program
+from tracejit.ops.devices import device_put
 from tracejit.runtime.dispatch import MISS, make_dispatcher
-from tracejit.runtime.executor import CompiledProgram, compiled, to_buffer
+from tracejit.runtime.executor import CompiledProgram, compiled
+from tracejit.runtime.placement import HOST_OPERANDS, Destination, adopt, buffer_at, place_for
 from tracejit.runtime.stages import Lowered
 from tracejit.transforms.abstract import ShapeDtypeStruct
 from tracejit.transforms.stage import stage_tree
@@ -37,7 +40,8 @@ class _Entry:
     """One signature of a jitted function."""
 
     __slots__ = (
-        "avals", "compiled", "dispatched", "donated", "name", "out_treedef", "program", "single",
+        "avals", "compiled", "dispatched", "donated", "name", "out_treedef", "place", "program",
+        "single",
     )  # fmt: skip
 
     def __init__(
@@ -47,8 +51,10 @@ class _Entry:
         avals: tuple[ShapedArray, ...],
         donated: tuple[bool, ...],
         name: str,
+        place: str | None,
     ) -> None:
         self.program = program
+        self.place = place
         self.out_treedef = out_treedef
         self.avals = avals
         self.donated = donated
@@ -76,7 +82,7 @@ class JitFunction:
         donate_argnums: tuple[int, ...],
         donate_argnames: tuple[str, ...],
         inline: bool,
-        backend: str,
+        destination: Destination,
     ) -> None:
         functools.update_wrapper(self, fun)
         self._fun = fun
@@ -85,7 +91,7 @@ class JitFunction:
         self._donate_argnums = donate_argnums
         self._donate_argnames = donate_argnames
         self._inline = inline
-        self._backend = backend
+        self._destination = destination
         self._entries: dict[Any, _Entry] = {}
         self._lock = threading.RLock()
         self._fast: tuple[Callable[[tuple[Any, ...]], Any], ...] = ()
@@ -100,28 +106,33 @@ class JitFunction:
                     return result
         tree = (args, kwargs) if self._plain else self._dynamic(args, kwargs)
         leaves, treedef = tree_flatten(tree)
-        if active() is not None or any(isinstance(x, Tracer) for x in leaves):
-            return self._record(args, kwargs, leaves, treedef)
         avals = []
-        for x in leaves:
-            if type(x) is Array:
-                avals.append(x.aval)
-            else:
-                avals.append(self._aval(x, args, kwargs))
-        key = (treedef, *avals) if self._plain else (treedef, self._static(args, kwargs), *avals)
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._enter(key, args, kwargs, tuple(avals))
+        traced = active() is not None
+        for n, x in enumerate(leaves):
+            if isinstance(x, Array):
+                avals.append(x.aval.placeless)
+                continue
+            if isinstance(x, Tracer):
+                traced = True
+            elif not isinstance(x, HOST_OPERANDS):
+                leaves[n] = x = adopt(x) or x
+            avals.append(self._aval(x, args, kwargs))
+        if traced:
+            return self._record(args, kwargs, leaves, treedef, avals)
+        entry = self._entry(args, kwargs, leaves, treedef, avals)
         if entry.donated:
             return self._call_donating(entry, leaves, avals)
         ready = entry.compiled
         if ready is None:
-            ready = entry.compiled = compiled(entry.program, self._backend, entry.donated)
+            ready = entry.compiled = self._compiled(entry, ())
         if self._plain and not kwargs:
             self._remember(entry, args, leaves, ready)
-        out = ready([x.buf if type(x) is Array else to_buffer(x, a)
-                     for x, a in zip(leaves, avals, strict=True)])  # fmt: skip
+        place = entry.place
+        out = ready([buffer_at(x, a, place) for x, a in zip(leaves, avals, strict=True)])
         return out[0] if entry.single else entry.out_treedef.unflatten(out)
+
+    def _compiled(self, entry: _Entry, donated: Sequence[bool]) -> CompiledProgram:
+        return compiled(entry.program, entry.place, donated, self._destination.host_backend)
 
     def _call_donating(
         self, entry: _Entry, leaves: Sequence[Any], avals: Sequence[ShapedArray]
@@ -129,16 +140,20 @@ class JitFunction:
         """Call with arguments whose memory is given away.
 
         Only that of an Array may be, and only if nothing else reads it: an eager ``x[1:]`` or
-        ``numpy.asarray(x)`` shares the memory of ``x``, which then stays as it is.
+        ``numpy.asarray(x)`` shares the memory of ``x``, which then stays as it is.  What is
+        uploaded for the call is given away in any case.
         """
+        place = entry.place
+        here = [isinstance(x, Array) and x.aval.device == place for x in leaves]
         given = [
-            d and type(x) is Array and _alone(x)
-            for d, x in zip(entry.donated, leaves, strict=True)
+            d and (_alone(x) if own else place is not None and bool(a.shape))
+            for d, own, x, a in zip(entry.donated, here, leaves, avals, strict=True)
         ]
-        ready = compiled(entry.program, self._backend, given)
-        buffers = [to_buffer(x, a) for x, a in zip(leaves, avals, strict=True)]
-        donated = [x for x, d in zip(leaves, given, strict=True) if d]
-        if len({id(b) for b in buffers}) < len(buffers) and donated:
+        ready = self._compiled(entry, given)
+        buffers = [buffer_at(x, a, place) for x, a in zip(leaves, avals, strict=True)]
+        donated = [x for x, own, d in zip(leaves, here, given, strict=True) if own and d]
+        passed = [id(b) for b in buffers]
+        if any(passed.count(id(x.buf)) > 1 for x in donated):
             raise StructureError(
                 f"an argument that is donated to {self.__name__} is passed twice; donate a copy"
             )
@@ -155,7 +170,7 @@ class JitFunction:
         if kinds in entry.dispatched:
             return
         entry.dispatched.add(kinds)
-        dispatch = make_dispatcher(args, ready, entry.out_treedef)
+        dispatch = make_dispatcher(args, ready, entry.out_treedef, self._destination.fixed)
         if dispatch is not None:
             self._fast = (dispatch, *self._fast[: MOST_DISPATCHERS - 1])
 
@@ -173,14 +188,46 @@ class JitFunction:
         try:
             return get_aval(x)
         except DTypeError as error:
-            tree = (args, kwargs) if self._plain else self._dynamic(args, kwargs)
-            path = next(
-                (keystr(p[1:]) for p, y in tree_flatten_with_path(tree)[0] if y is x), "?"
-            )
+            found = adopt(x)
+            if found is not None:
+                return found.aval.placeless
             raise DTypeError(
-                f"argument {path} of {self.__name__}: {str(error).splitlines()[0]}; to pass it as "
-                "a value known at trace time use jit(f, static_argnums=...) or static_argnames"
+                f"argument {self._path(x, args, kwargs)} of {self.__name__}: "
+                f"{str(error).splitlines()[0]}; to pass it as a value known at trace time use "
+                "jit(f, static_argnums=...) or static_argnames"
             ) from None
+
+    def _path(self, x: Any, args: Any, kwargs: Any) -> str:
+        """Return how an argument is called."""
+        tree = (args, kwargs) if self._plain else self._dynamic(args, kwargs)
+        return next((keystr(p[1:]) for p, y in tree_flatten_with_path(tree)[0] if y is x), "?")
+
+    def _where(
+        self, leaves: Sequence[Any], args: Any, kwargs: Any
+    ) -> tuple[str | None, bool]:
+        """Return where arguments draw the function, and whether that is settled."""
+        allowed: tuple[str | None, ...]
+        if self._destination.fixed:
+            place, settled = self._destination.place, True
+            allowed = (None, place)
+        else:
+            place, settled, agree = place_for(leaves)
+            if agree:
+                return place, settled
+            allowed = (place,)
+        stray = [x for x in leaves if type(x) is Array and x.aval.device not in allowed]
+        if not stray:
+            return place, settled
+        far = device_at(stray[0].aval.device)
+        where = f"runs on {device_at(place)}"
+        if not self._destination.fixed:
+            first = next(x for x in leaves if type(x) is Array and x.aval.device == place)
+            where = f"has argument {self._path(first, args, kwargs)} on {device_at(place)}"
+        raise DeviceError(
+            f"{self.__name__} {where}, but argument {self._path(stray[0], args, kwargs)} is on "
+            f'{far}. Move it: x.to_device("{device_at(place)}"), or '
+            f'tracejit.device_put(tree, "{device_at(place)}")'
+        )
 
     def _static(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         values = [
@@ -221,8 +268,31 @@ class JitFunction:
         closed.__name__ = getattr(self._fun, "__name__", "function")
         return closed
 
+    def _entry(
+        self,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        leaves: Sequence[Any],
+        treedef: PyTreeDef,
+        avals: Sequence[ShapedArray],
+    ) -> _Entry:
+        """Return the entry of a signature, made on first use."""
+        place, settled = self._where(leaves, args, kwargs)
+        static = None if self._plain else self._static(args, kwargs)
+        key = (treedef, static, place, settled, *avals)
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._enter(key, args, kwargs, tuple(avals), place, settled)
+        return entry
+
     def _enter(
-        self, key: Any, args: Sequence[Any], kwargs: dict[str, Any], avals: tuple[ShapedArray, ...]
+        self,
+        key: Any,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        avals: tuple[ShapedArray, ...],
+        place: str | None,
+        settled: bool,
     ) -> _Entry:
         with self._lock:
             entry = self._entries.get(key)
@@ -231,15 +301,24 @@ class JitFunction:
             dynamic_args, dynamic_kwargs = (
                 (args, kwargs) if self._plain else self._dynamic(args, kwargs)
             )
-            program, out_treedef = stage_tree(
-                self._closed(args, kwargs),
-                dynamic_args,
-                dynamic_kwargs,
-                name=self.__name__,
-                aval_of=lambda x: self._aval(x, args, kwargs),
-            )
+            token = default_place.set(place)
+            try:
+                program, out_treedef = stage_tree(
+                    self._closed(args, kwargs),
+                    dynamic_args,
+                    dynamic_kwargs,
+                    name=self.__name__,
+                    aval_of=lambda x: self._aval(x, args, kwargs),
+                )
+            finally:
+                default_place.reset(token)
+            if program.constants:
+                program = program.replace(constants=[(v, _follow(c)) for v, c in program.constants])
+                drawn, placed, _ = place_for(c for _, c in program.constants)
+                if placed and not settled:
+                    place = drawn
             donated = self._donations(args, kwargs)
-            entry = _Entry(program, out_treedef, avals, donated, self.__name__)
+            entry = _Entry(program, out_treedef, avals, donated, self.__name__, place)
             self._entries[key] = entry
             return entry
 
@@ -251,27 +330,38 @@ class JitFunction:
         out: list[bool] = []
         for n, x in enumerate(args):
             if n not in static:
-                out += [n in donate and type(y) is Array for y in tree_flatten(x)[0]]
+                out += [n in donate for _ in tree_flatten(x)[0]]
         for name in sorted(kwargs):
             if name not in self._static_argnames:
-                out += [name in self._donate_argnames and type(y) is Array
-                        for y in tree_flatten(kwargs[name])[0]]  # fmt: skip
-        return tuple(out)
+                out += [name in self._donate_argnames for _ in tree_flatten(kwargs[name])[0]]
+        return tuple(out) if any(out) else ()
 
     # ---------------------------------------------------------------- recording
 
     def _record(
-        self, args: Sequence[Any], kwargs: dict[str, Any], leaves: Sequence[Any], treedef: PyTreeDef
+        self,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        leaves: Sequence[Any],
+        treedef: PyTreeDef,
+        avals: Sequence[ShapedArray],
     ) -> Any:
-        avals = tuple(self._aval(x, args, kwargs) for x in leaves)
+        place = default_place.get()
+        if self._destination.fixed:
+            place = self._destination.place
+            leaves = [device_put(x, place) if isinstance(x, (Array, Tracer)) else x for x in leaves]
         static = None if self._plain else self._static(args, kwargs)
-        key = ("recorded", treedef, static, *avals)
+        key = ("recorded", treedef, static, place, *avals)
         entry = self._entries.get(key)
         if entry is None or any(isinstance(v, Tracer) for _, v in entry.program.constants):
             # What closes over a tracer of an outer trace is staged anew in each.
             self._entries.pop(key, None)
-            entry = self._enter(key, args, kwargs, avals)
-        outs = call(entry.program, *leaves, name=self.__name__, inline=self._inline)
+            entry = self._enter(key, args, kwargs, tuple(avals), place, True)
+        token = default_place.set(place)
+        try:
+            outs = call(entry.program, *leaves, name=self.__name__, inline=self._inline)
+        finally:
+            default_place.reset(token)
         return entry.out_treedef.unflatten(outs)
 
     # ------------------------------------------------------------------- stages
@@ -282,12 +372,15 @@ class JitFunction:
             (args, kwargs) if self._plain else self._dynamic(args, kwargs)
         )
         avals = tuple(self._aval(x, args, kwargs) for x in leaves)
-        key: Any = (treedef, *avals) if self._plain else (
-            treedef, self._static(args, kwargs), *avals
-        )  # fmt: skip
-        entry = self._entries.get(key) or self._enter(key, args, kwargs, avals)
+        entry = self._entry(args, kwargs, leaves, treedef, avals)
         return Lowered(
-            entry.program, treedef, entry.out_treedef, avals, self._backend, entry.donated
+            entry.program,
+            treedef,
+            entry.out_treedef,
+            avals,
+            entry.place,
+            self._destination.host_backend,
+            entry.donated,
         )
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
@@ -303,11 +396,21 @@ class JitFunction:
 
 def _alone(x: Array) -> bool:
     """Whether no other array, and no view, has the memory of `x`."""
+    if is_lent(x):
+        return False
     buf = x.buf
-    if isinstance(buf.base, np.ndarray):
+    base = getattr(buf, "base", None)
+    if base is not None and (x.aval.device is not None or isinstance(base, np.ndarray)):
         return False
     # The references are the slot of `x`, the name `buf`, and the argument of getrefcount.
     return sys.getrefcount(buf) <= 3
+
+
+def _follow(constant: Any) -> Any:
+    """Return a captured array of the host so that it goes where the function runs."""
+    if type(constant) is Array and constant.aval.device is None:
+        return uncommitted(constant.aval, constant.buf)
+    return constant
 
 
 def _hashable(x: Any) -> bool:
@@ -333,6 +436,7 @@ def jit(
     donate_argnames: str | Iterable[str] | None = None,
     keep_unused: bool = False,
     inline: bool = False,
+    device: Any = None,
     backend: str | None = None,
 ) -> Any:
     """Compile a function of arrays.
@@ -352,8 +456,11 @@ def jit(
         Accepted for compatibility; unused arguments cost nothing here.
     inline : bool
         Whether a call inside another trace is recorded as its equations rather than as one call.
+    device : Device or str, optional
+        Where it runs, e.g. ``"cuda"``; arguments of the host are uploaded.  By default it runs
+        where its arguments are, and without placed arrays among them on the default device.
     backend : str, optional
-        The backend, ``"llvm"`` by default.
+        The backend: ``"cuda"`` is ``device="cuda"``; ``"llvm"`` compiles for the host.
 
     Returns
     -------
@@ -378,6 +485,7 @@ def jit(
             donate_argnums=donate_argnums,
             donate_argnames=donate_argnames,
             inline=inline,
+            device=device,
             backend=backend,
         )
     if not callable(fun):
@@ -391,7 +499,7 @@ def jit(
         _tuple(donate_argnums),
         _tuple(donate_argnames),
         inline,
-        backend or "llvm",
+        Destination(device, backend),
     )
 
 

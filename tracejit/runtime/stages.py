@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracejit.compiler.pipeline import prepare
-from tracejit.core.errors import StructureError
+from tracejit.core.array import Array
+from tracejit.core.devices import device_at
+from tracejit.core.errors import DeviceError, StructureError
 from tracejit.core.pytree import PyTreeDef, tree_flatten
 from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program
-from tracejit.runtime.executor import CompiledProgram, compiled, to_buffer
+from tracejit.runtime.executor import CompiledProgram, compiled
+from tracejit.runtime.placement import HOST_BACKEND, HOST_OPERANDS, adopt, buffer_at
 from tracejit.transforms.abstract import ShapeDtypeStruct
 
 __all__ = ["Compiled", "Lowered"]
 
-STAGES = ("program", "simplified", "loops", "plan", "llvm", "asm")
+STAGES = ("program", "simplified", "loops", "plan", "llvm", "cuda", "asm")
 
 
 class Lowered:
@@ -34,13 +37,15 @@ class Lowered:
         in_treedef: PyTreeDef,
         out_treedef: PyTreeDef,
         avals: Sequence[ShapedArray],
-        backend: str,
-        donated: Sequence[bool],
+        place: str | None = None,
+        backend: str = HOST_BACKEND,
+        donated: Sequence[bool] = (),
     ) -> None:
         self.program = program
         self._in_treedef = in_treedef
         self._out_treedef = out_treedef
         self._avals = tuple(avals)
+        self._place = place
         self._backend = backend
         self._donated = tuple(donated)
 
@@ -51,13 +56,14 @@ class Lowered:
             [ShapeDtypeStruct(a.shape, a.dtype) for a in self.program.out_avals]
         )
 
-    def _compiled(self) -> CompiledProgram:
-        return compiled(self.program, self._backend, self._donated)
+    def ready(self) -> CompiledProgram:
+        """Return the Program compiled for its device."""
+        return compiled(self.program, self._place, self._donated, self._backend)
 
     def compile(self) -> Compiled:
         """Return the compiled function of this signature."""
         return Compiled(
-            self._compiled(), self._in_treedef, self._out_treedef, self._avals, self
+            self.ready(), self._in_treedef, self._out_treedef, self._avals, self
         )
 
     def text(self, stage: str = "program") -> str:
@@ -65,9 +71,9 @@ class Lowered:
 
         Parameters
         ----------
-        stage : {"program", "simplified", "loops", "plan", "llvm", "asm"}
+        stage : {"program", "simplified", "loops", "plan", "llvm", "cuda", "asm"}
             The traced Program; the same simplified; the kernels as loops; the steps that run them;
-            the code of the backend; machine code.
+            the code of the backend, LLVM's on the host and CUDA C++ on a GPU; machine code.
 
         Raises
         ------
@@ -80,7 +86,7 @@ class Lowered:
             return str(prepare(self.program))
         if stage not in STAGES:
             raise ValueError(f"there is no stage {stage!r}; choose one of {', '.join(STAGES)}")
-        ready = self._compiled()
+        ready = self.ready()
         if stage == "loops":
             return "\n\n".join(k.text() for k in ready.plan.kernels)
         if stage == "plan":
@@ -114,13 +120,23 @@ class Compiled:
             raise StructureError(
                 f"this was compiled for arguments of structure {self._in_treedef}; got {treedef}"
             )
-        for x, aval in zip(leaves, self._avals, strict=True):
+        place = self._ready.place
+        for n, (x, aval) in enumerate(zip(leaves, self._avals, strict=True)):
+            if not isinstance(x, (Array, *HOST_OPERANDS)):
+                leaves[n] = x = adopt(x) or x
             got = get_aval(x)
+            if type(x) is Array and x.aval.device not in (None, place):
+                raise DeviceError(
+                    f"this was compiled for {device_at(place)}; got an array on {x.aval.device}"
+                )
             if got.shape != aval.shape or got.dtype != aval.dtype:
                 raise StructureError(f"this was compiled for {aval!r}; got {got!r}")
-        out = self._ready([to_buffer(x, a) for x, a in zip(leaves, self._avals, strict=True)])
+        out = self._ready(
+            [buffer_at(x, a, place) for x, a in zip(leaves, self._avals, strict=True)]
+        )
         return self._out_treedef.unflatten(out)
 
-    def text(self, stage: str = "llvm") -> str:
-        """As :meth:`Lowered.text`."""
+    def text(self, stage: str | None = None) -> str:
+        """As :meth:`Lowered.text`; by default the code of the backend."""
+        stage = stage or ("llvm" if self._ready.place is None else self._ready.backend.name)
         return self._lowered.text(stage)

@@ -19,7 +19,6 @@ from tracejit.ir.plan import Branch, Callback, Launch, LibraryCall, Plan, Repeat
 from tracejit.ir.program import Source
 from tracejit.ir.scalar import COSTS, walk
 from tracejit.runtime.devices import counters
-from tracejit.runtime.executor import compiled
 from tracejit.runtime.jit import JitFunction, jit
 
 __all__ = ["Explanation", "StepReport", "explain"]
@@ -139,7 +138,7 @@ def explain(fun: Callable[..., Any]) -> Callable[..., Explanation]:
 
     def explained(*args: Any, **kwargs: Any) -> Explanation:
         lowered = jitted.lower(*args, **kwargs)
-        plan = compiled(lowered.program).plan
+        plan = lowered.ready().plan
         reports: list[StepReport] = []
         _report(plan, plan.steps, 0, reports)
         return Explanation(

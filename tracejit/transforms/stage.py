@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, from_numpy, wrap
+from tracejit.core.array import Array, from_numpy, uncommitted
 from tracejit.core.errors import LeakedTracerError, StructureError
 from tracejit.core.interpreter import current_interpreter, interpreting
 from tracejit.core.primitive import Primitive
@@ -108,9 +108,7 @@ class StageInterpreter:
 
     def new_input(self, aval: ShapedArray) -> StageTracer:
         """Return a tracer for a new input of the Program."""
-        if aval.device is not None:
-            aval = ShapedArray(aval.shape, aval.dtype, aval.weak)
-        var = Var(aval)
+        var = Var(aval.placeless)
         self.inputs.append(var)
         return StageTracer(self, var)
 
@@ -129,7 +127,7 @@ class StageInterpreter:
             return Literal(x, aval_of_scalar(x))
         aval = get_aval(x)
         if isinstance(x, Array):
-            if not aval.shape and aval.device is None and aval.dtype is not float0:
+            if not aval.shape and x.aval.device is None and aval.dtype is not float0:
                 return Literal(_python_value(x.buf), aval)
             return self._constant(x, aval, x)
         if not aval.shape and aval.dtype is not float0:
@@ -140,8 +138,6 @@ class StageInterpreter:
         found = self._kept.get(id(x))
         if found is not None and (value is not None or _unchanged(found[2], x)):
             return found[0]
-        if aval.device is not None:
-            aval = ShapedArray(aval.shape, aval.dtype, aval.weak)
         var = Var(aval)
         if value is None:  # a NumPy array may be written to later, so it is copied
             value = from_numpy(x)
@@ -324,7 +320,7 @@ def literal_value(a: Atom) -> Any:
         return aval.dtype.type(a.value)
     if PYTHON_SCALARS.get(type(a.value)) is aval:
         return a.value
-    return wrap(aval, np.asarray(a.value, aval.dtype))
+    return uncommitted(aval, np.asarray(a.value, aval.dtype))
 
 
 def evaluate(program: Program, args: Sequence[Any]) -> list[Any]:
