@@ -31,9 +31,9 @@ OPTIONS: tuple[str, ...] = ("--std=c++17", "--fmad=false")
 """How sources are compiled.
 
 NVRTC fuses ``x * y + z`` into one rounding unless it is told not to, and then plain arithmetic
-would not have the CPU's bits; kernels that move memory lose nothing by two instructions.  CUDA's own
-functions do not suffer: their polynomials are written with ``fma``, and in the PTX of NVRTC 13.0
-they have as many fused instructions either way, but for one of 17 in double ``log`` and three of
-140 in double ``lgamma``.  Division and square roots are IEEE's and
-subnormals are kept by default.
+would not have the CPU's bits; kernels that move memory lose nothing by two instructions.  CUDA's
+own functions do not suffer: their polynomials are written with ``fma``, and in the PTX of NVRTC
+13.0 they have as many fused instructions either way, but for one of 17 in double ``log`` and three
+of 140 in double ``lgamma``.  Division and square roots are IEEE's and subnormals are kept by
+default.
 """
