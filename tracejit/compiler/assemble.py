@@ -157,7 +157,8 @@ class _Assembler:
         outputs = {v.base for v in block.outputs}
         for n, item in enumerate(block.items):
             if isinstance(item, Group):
-                scope.drafts[n] = schedule(block.k, item, self._read_outside(block, n, outputs))
+                outside = self._read_outside(block, n, outputs)
+                scope.drafts[n] = schedule(block.k, item, outside, self.target)
         last = last_uses(block, scope.drafts)
         wanted: dict[Value, int] = {}
         for v, t in zip(block.outputs, targets, strict=True):
@@ -207,7 +208,7 @@ class _Assembler:
     def _group_reads(self, block: Block, group: Group) -> set[Value]:
         if group.reads is None:
             group.reads = set()
-            for d in schedule(block.k, group, {t.value for t in group.tasks}):
+            for d in schedule(block.k, group, {t.value for t in group.tasks}, self.target):
                 group.reads |= {v.base for v in draft_values(d)}
         return group.reads
 

@@ -114,7 +114,7 @@ class _Builder:
         for n, eq in enumerate(program.equations):
             if n in self.opaque:
                 items.append(self._opaque_item(n, eq))
-            elif not self._alias(eq, stored):
+            elif not self._alias(eq):
                 self._native(eq, stored, items)
         block.outputs = [self._value(a) for a in program.outputs]
         block.items = group_tasks(k, items)
@@ -165,10 +165,13 @@ class _Builder:
         self.values.update(zip(eq.outputs, outputs, strict=True))
         return Opaque(eq, inputs, outputs, self.bodies.get(n, ()))
 
-    def _alias(self, eq: Equation, stored: set[Var]) -> bool:
-        """Let a reshape that must be stored share the memory of its stored operand."""
+    def _alias(self, eq: Equation) -> bool:
+        """Let a reshape share the memory of its operand, if that is in memory.
+
+        Its elements then lie at their own number, which no division computes.
+        """
         (out,) = eq.outputs if len(eq.outputs) == 1 else (None,)
-        if eq.primitive.name != "reshape" or out not in stored:
+        if eq.primitive.name != "reshape":
             return False
         a = eq.inputs[0]
         if not isinstance(a, Var) or a not in self.values:

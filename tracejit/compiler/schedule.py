@@ -22,12 +22,18 @@ from tracejit.ir.avals import ShapedArray
 from tracejit.ir.kernel import Accumulator, For, Reduce, Statement, Store
 from tracejit.ir.program import Source
 from tracejit.ir.scalar import Expr, IndexVar, Loop
+from tracejit.ir.target import Target
 
 __all__ = ["Draft", "schedule"]
 
 BLOCK = 8192
 """Elements a partial reduction covers at least."""
 FEW_RESULTS = 64
+GPU_FEW_RESULTS = 256
+GPU_THREADS = 1 << 18
+"""Threads that keep every processor of a large GPU busy."""
+GPU_COLUMN = 64
+"""Terms that a thread adds up at least."""
 LONG_REDUCTION = 4 * BLOCK
 
 
@@ -47,7 +53,9 @@ class Draft:
     boxes: bool = False
 
 
-def schedule(k: LoopBuilder, group: Group, stored: set[Value]) -> list[Draft]:
+def schedule(
+    k: LoopBuilder, group: Group, stored: set[Value], target: Target
+) -> list[Draft]:
     """Return the kernels of `group`.
 
     Parameters
@@ -58,6 +66,8 @@ def schedule(k: LoopBuilder, group: Group, stored: set[Value]) -> list[Draft]:
         Tasks that fit together.
     stored : set of Value
         Values that are read outside the group: results used only within a row are not written.
+    target : Target
+        What runs the kernels: a GPU cuts more reductions into blocks, for it has more to keep busy.
     """
     tasks = group.tasks
     sources = tuple(dict.fromkeys(t.source for t in tasks if t.source is not None))
@@ -67,7 +77,7 @@ def schedule(k: LoopBuilder, group: Group, stored: set[Value]) -> list[Draft]:
     if alike and not (tasks[0].reduces and _is_chain(k, tasks)):
         regions = evaluate(k, tasks)
         drafts = (
-            _reductions(tasks, regions) if tasks[0].reduces else [_elementwise(tasks, regions)]
+            _reductions(tasks, regions, target) if tasks[0].reduces else [_elementwise(tasks, regions)]
         )
     else:
         drafts = [_rows(k, tasks, stored)]
@@ -211,9 +221,11 @@ def _contiguous(
 # ---------------------------------------------------------------------------- reductions
 
 
-def _reductions(tasks: Sequence[Task], regions: Sequence[Region]) -> list[Draft]:
+def _reductions(
+    tasks: Sequence[Task], regions: Sequence[Region], target: Target
+) -> list[Draft]:
     if len(tasks) == 1 and len(regions) == 1:
-        blocked = _blocked(tasks[0], regions[0].values[0])
+        blocked = _blocked(tasks[0], regions[0].values[0], target)
         if blocked:
             return blocked
     shape = tasks[0].shape
@@ -338,21 +350,22 @@ def _with(root: Expr, old: Expr, new: Expr) -> Expr:
     return s.substitute([root], lambda e: new if e is old else None)[0]
 
 
-def _blocked(task: Task, value: Expr) -> list[Draft] | None:
+def _blocked(task: Task, value: Expr, target: Target) -> list[Draft] | None:
     """Cut one long reduction into few results into blocks, reduced by a second kernel."""
     red = reduction_of(value)
     assert red is not None
     op, loops = red.attr
     size = math.prod(loop.var.extent for loop in loops)
     results = math.prod(task.shape)
-    if op in ("argmax", "argmin") or results > FEW_RESULTS or size * results < LONG_REDUCTION:
-        return None
     index = [s.index(v) for v in domain(task.shape)]
-    own = [loop.var for loop in loops]
-    body, own = _collapse_reduction(red.args[0], own)
+    roots, own = _collapse_reduction(red.args, [loop.var for loop in loops])
     split = max(own, key=lambda v: v.extent)
-    inner_size = math.prod(v.extent for v in own if v is not split)
-    block = max(1, BLOCK // inner_size)
+    last = domain(task.shape)[-1] if task.shape else None
+    columns = last is not None and not _order(own, [roots[0]], last)[1]
+    block = _block_length(split, own, results, size, columns, target)
+    extreme = op in ("argmax", "argmin")
+    if block is None or (extreme and (len(own) > 1 or roots[1] is not s.index(split))):
+        return None
     # The last block is never empty, so every size has the same two loops.
     full = (split.extent - 1) // block
     rest = split.extent - full * block
@@ -362,48 +375,82 @@ def _blocked(task: Task, value: Expr) -> list[Draft] | None:
     partial = Value(ShapedArray((count, *task.shape), red.dtype))
     b = IndexVar(BLOCKS, count)
     statements: list[Statement] = []
+    ref = s.raw("ref", (), red.dtype, "s0")
     for lo, hi, length in ((0, full, block), (full, count, rest)):
         within = IndexVar(BLOCKS, length)
         at = s.affine(0, [(block, s.index(b)), (1, s.index(within))])
-        shifted = _with(body, s.index(split), at)
+        shifted = [_with(x, s.index(split), at) for x in roots]
         variables = [within if v is split else v for v in own]
-        ref = s.raw("ref", (), red.dtype, "s0")
-        order, _ = _order(variables, [shifted], None)
+        order, vector = _order(variables, shifted[:1], last if columns else None)
         reduce = Reduce(
-            tuple(Loop(v, 0, v.extent, n == len(order) - 1) for n, v in enumerate(order)),
-            (Accumulator("s0", op, shifted),),
-        )
+            tuple(Loop(v, 0, v.extent, vector and n == len(order) - 1)
+                  for n, v in enumerate(order)),
+            (Accumulator("s0", op, *shifted),),
+        )  # fmt: skip
         offset = row_major([s.index(b), *index], partial.aval.shape)
         inner: tuple[Statement, ...] = (reduce, Store(partial, offset, ref))  # type: ignore[arg-type]
-        nest = [Loop(b, lo, hi), *(Loop(v, 0, v.extent) for v in domain(task.shape))]
-        statements.append(_unvectored(_nest(nest, inner)))
+        nest = _nest([Loop(b, lo, hi), *(Loop(v, 0, v.extent) for v in domain(task.shape))], inner)
+        statements.append(nest if not vector else _unvectored(nest))
     first = Draft(tuple(statements), count, size * results, temporaries=[partial])
     # The second kernel: reduce the partial results.
     c = IndexVar(BLOCKS, count)
     loaded = s.raw(
         "load", (row_major([s.index(c), *index], partial.aval.shape),), red.dtype, partial
     )
-    ref = s.raw("ref", (), red.dtype, "s0")
+    # An extreme's partial result is where it is: there the operand is read again.
+    operands = (_with(roots[0], s.index(split), loaded), loaded) if extreme else (loaded,)
     result = _with(value, red, ref)
-    inner = (Reduce((Loop(c, 0, count, True),), (Accumulator("s0", op, loaded),)),
+    inner = (Reduce((Loop(c, 0, count, True),), (Accumulator("s0", op, *operands),)),
              _store(task, index, result))  # fmt: skip
     second = _unvectored(_nest([Loop(v, 0, v.extent) for v in domain(task.shape)], inner))
     return [first, Draft((second,), task.shape[0] if task.shape else 1, count * results)]
 
 
-def _collapse_reduction(body: Expr, own: list[IndexVar]) -> tuple[Expr, list[IndexVar]]:
-    own = list(own)
+def _block_length(
+    split: IndexVar,
+    own: Sequence[IndexVar],
+    results: int,
+    size: int,
+    columns: bool,
+    target: Target,
+) -> int | None:
+    """Return how much of the loop `split` one block takes; ``None`` to leave it whole.
+
+    `columns` says that neighbouring results, not neighbouring terms, are neighbours in memory.
+    """
+    inner = math.prod(v.extent for v in own if v is not split)
+    if target.kind == "cuda" and columns:
+        # Enough blocks that all processors have threads, one a result.
+        if results >= GPU_THREADS // 4 or size < 2 * GPU_COLUMN:
+            return None
+        blocks = min(GPU_THREADS // results, size // GPU_COLUMN)
+        return max(1, -(-split.extent // blocks))
+    few = FEW_RESULTS if target.kind == "cpu" else GPU_FEW_RESULTS
+    if results > few or size * results < LONG_REDUCTION or size < 2 * BLOCK:
+        return None
+    return max(1, BLOCK // inner)
+
+
+def _collapse_reduction(
+    roots: Sequence[Expr], own: list[IndexVar]
+) -> tuple[list[Expr], list[IndexVar]]:
+    """Make one loop of neighbouring reduction loops over which every offset is contiguous."""
+    roots, own = list(roots), list(own)
     at = len(own) - 2
     while at >= 0:
         outer, inner = own[at], own[at + 1]
-        fake = [Store(None, s.index(IndexVar("none", 1)), body)]  # type: ignore[arg-type]
+        # The number of an element, if one is asked for, is like an offset.
+        offsets = [s.index(IndexVar("none", 1)), *roots[1:]]
+        fake = [Store(None, o, roots[0]) for o in offsets]  # type: ignore[arg-type]
         if _contiguous(fake, outer, inner, inner.extent):
             joined = IndexVar(inner.name, outer.extent * inner.extent)
-            body = _with(body, s.index(outer), s.const(0, s.I64))
-            body = _with(body, s.index(inner), s.index(joined))
+            roots = [
+                _with(_with(x, s.index(outer), s.const(0, s.I64)), s.index(inner), s.index(joined))
+                for x in roots
+            ]
             own[at : at + 2] = [joined]
         at -= 1
-    return body, own
+    return roots, own
 
 
 # ---------------------------------------------------------------------------------- rows
