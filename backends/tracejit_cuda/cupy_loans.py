@@ -111,9 +111,12 @@ class Loans:
             kind, device = map(int, x.__dlpack_device__())
             if kind not in DLPACK_CUDA:
                 return None
+            # Where the lender is a wrapper of CuPy's arrays, it would take the default stream,
+            # current in `_from_dlpack`, for the one that its work is on.
+            stream = self._cuda.get_current_stream(device).ptr
             array = self._from_dlpack(x, device)
             if array is not None:
-                return self._borrow(array, array, device, None)
+                return self._borrow(array, array, device, stream)
         if not hasattr(x, "__cuda_array_interface__"):
             return None
         return self._from_interface(x)

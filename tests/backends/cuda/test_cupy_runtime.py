@@ -999,12 +999,15 @@ class Tensor:
 @pytest.mark.parametrize("kind", [2, 13])
 def test_dlpack(runtime: CupyRuntime, fake: FakeCuda, kind: int) -> None:
     x = fake.array(np.arange(6.0).reshape(2, 3), 1)
-    with fake.cupy.cuda.Stream():
+    with fake.cupy.cuda.Device(1), fake.cupy.cuda.Stream():
+        theirs = fake.stream()
         buffer = runtime.adopt(Tensor(x, kind))
     assert buffer is not None
     assert runtime.address(buffer) == x.data.ptr
     # CuPy gives the lender the stream that is current: ours.
     assert fake.named("from_dlpack") == [("from_dlpack", 0, 1)]
+    assert fake.named("eventRecord")[0][2] == theirs
+    assert fake.named("streamWaitEvent")[0][1] == 0
     fake.busy = True
     del buffer
     gc.collect()

@@ -73,6 +73,8 @@ def test_options_reach_the_compiler() -> None:
     square = 'extern "C" __global__ void F(float* x) { x[0] = x[1] * x[2] + x[3]; }'
     assert b"fma.rn" in nvrtc.compile_ptx(square, "sm_90").image
     assert b"fma.rn" not in nvrtc.compile_ptx(square, "sm_90", ["--fmad=false"]).image
+    fused = nvrtc.compile_cubin(square, "sm_90").image
+    assert nvrtc.compile_cubin(square, "sm_90", ["--fmad=false"]).image != fused
 
 
 def test_the_report_of_the_assembler() -> None:
