@@ -18,6 +18,7 @@ __all__ = [
     "Form",
     "MapForm",
     "NestForm",
+    "Queue",
     "RowsForm",
     "TileForm",
     "blocks_for",
@@ -30,6 +31,11 @@ SMALLEST_WIDE = 1 << 15
 """Iterations from which neighbours are computed by one thread: fewer leave processors idle."""
 LARGEST_WIDE = 600
 """Scalar operations times width up to which registers suffice."""
+MOST_ROWS = 8
+"""Rows that one thread runs, to read once what they share."""
+THREADS_TO_FILL = 1 << 17
+"""Threads that are left at least when threads run several rows."""
+DEEPEST = 8
 TILE = 32
 MOST_TILES = 4
 """Tiles that one block holds in shared memory."""
@@ -50,6 +56,24 @@ MOST_INT = 2**31 - 2**24
 BLOCKS_PER_PROCESSOR = 32
 
 
+class Queue(NamedTuple):
+    """Loads of one thread that the next row reads again, one row further.
+
+    Attributes
+    ----------
+    top : int
+        The load that is furthest ahead, by its number in the body.
+    depth : int
+        How many rows the queue holds.
+    members : tuple of (load, place)
+        The loads that are in it; the place of `top` is the last.
+    """
+
+    top: int
+    depth: int
+    members: tuple[tuple[int, int], ...]
+
+
 class MapForm(NamedTuple):
     """Every thread runs iterations of its own.
 
@@ -63,12 +87,21 @@ class MapForm(NamedTuple):
         The loads that are aligned there too, by their number in the body.
     beside : tuple of (load, aligned load, distance)
         Loads that are a few elements away from an aligned one.
+    rows : int
+        Iterations of the loop `march` that one thread runs one after the other.
+    march : int
+        That loop, by its place in the nest.
+    queues : tuple of Queue
+        What stays in registers from one row to the next.
     """
 
     width: int = 1
     shift: int = 0
     together: tuple[int, ...] = ()
     beside: tuple[tuple[int, int, int], ...] = ()
+    rows: int = 1
+    march: int = 0
+    queues: tuple[Queue, ...] = ()
 
 
 class TileForm(NamedTuple):
@@ -190,7 +223,7 @@ def blocks_for(kernel: Kernel, form: Form, sizes: Sequence[int], processors: int
                 inside = n in (how.loop, len(nest.loops) - 1)
                 needed *= -(-length // TILE) if inside else length
         else:
-            needed = -(-rows // (form.threads * how.width))
+            needed = -(-rows // (form.threads * how.width * how.rows))
         blocks = max(blocks, needed)
     return min(blocks, processors * BLOCKS_PER_PROCESSOR)
 
@@ -323,7 +356,51 @@ def _map_form(
             if d is not None and abs(d) < width:
                 beside.append((number, base, d))
                 break
-    return MapForm(width, shift, tuple(together), tuple(beside))
+    form = MapForm(width, shift, tuple(together), tuple(beside))
+    return _marching(form, nest, loads, sizes, rows)
+
+
+def _marching(
+    form: MapForm, nest: Map | Rows, loads: Sequence[Expr], sizes: Sequence[int], rows: int
+) -> MapForm:
+    """Let a thread run several rows, if the rows read the same."""
+    best: tuple[Queue, ...] = ()
+    march, saved = 0, 0
+    for n, loop in enumerate(nest.loops[:-1]):
+        queues = _queues(form.together, loop, loads, sizes)
+        gain = sum(len(q.members) - 1 for q in queues)
+        if gain > saved and extent((loop,), sizes) >= MOST_ROWS:
+            best, march, saved = queues, n, gain
+    length = min(MOST_ROWS, rows // (form.width * THREADS_TO_FILL))
+    if length < 2 or not best:
+        return form
+    return form._replace(rows=length, march=march, queues=best)
+
+
+def _queues(
+    together: Sequence[int], loop: Loop, loads: Sequence[Expr], sizes: Sequence[int]
+) -> tuple[Queue, ...]:
+    """Return the queues of a march along `loop`: loads of one buffer, whole rows apart."""
+    queues = []
+    left = list(together)
+    while left:
+        base = left[0]
+        step = 0
+        for c, t in split_affine(loads[base].args[0])[1]:
+            if t.op == "index" and t.attr is loop.var:
+                step = size_of(c, sizes)
+        places: dict[int, int] = {}
+        for n in left:
+            d = _distance(loads[n], loads[base], sizes)
+            if d is not None and step and d % step == 0 and abs(d // step) <= DEEPEST:
+                places[n] = d // step
+        left = [n for n in left if n not in places and n != base]
+        if len(places) > 1:
+            low, high = min(places.values()), max(places.values())
+            top = next(n for n, k in places.items() if k == high)
+            members = tuple((n, k - low) for n, k in places.items())
+            queues.append(Queue(top, high - low + 1, members))
+    return tuple(queues)
 
 
 def _distance(a: Expr, b: Expr, sizes: Sequence[int]) -> int | None:

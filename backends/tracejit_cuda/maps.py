@@ -8,11 +8,12 @@ contiguous along another loop than the stores are, so that both sides are read a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from tracejit.ir.kernel import Store
-from tracejit.ir.scalar import Loop
+from tracejit.ir.scalar import Expr, Loop
 from tracejit_cuda import scalars
 from tracejit_cuda.forms import TILE, MapForm, TileForm, loads_in_order
 from tracejit_cuda.nests import Map, Rows
@@ -41,40 +42,117 @@ def write_map(e: Serial, nest: Map | Rows, how: MapForm) -> None:
 
 def _wide(e: Serial, nest: Map | Rows, how: MapForm) -> None:
     width, shift = how.width, how.shift
-    *outer, last = nest.loops
+    last = nest.loops[-1]
     items = [s for s in nest.body if isinstance(s, Store)]
     lo, hi = e.integer(last.lo), e.integer(last.hi)
     first = e.declare("idx", f"({lo} + {shift}) / {width}", "q")
     beyond = e.declare("idx", f"({hi} + {shift + width - 1}) / {width}", "q")
     chunks = e.declare("idx", f"{beyond} - {first}", "q")
-    ranges, rows = e.ranges(outer)
-    total = e.declare("idx", f"{rows} * {chunks}", "total")
+    outer = list(nest.loops[:-1])
+    ranges, _ = e.ranges(outer)
+    if how.rows > 1:
+        lowest, length = ranges[how.march]
+        trips = e.declare("idx", f"({length} + {how.rows - 1}) / {how.rows}", "q")
+        ranges[how.march] = ("0", trips)
+    lengths = [length for _, length in ranges]
+    total = e.declare("idx", " * ".join([*lengths, chunks]), "total")
     with ExitStack() as stack:
         flat = e.spread(total, FIRST, STEP, stack)
         e.unflatten(flat, [*outer, Loop(last.var, 0, 0)], [*ranges, (first, chunks)])
         start = e.declare("idx", f"{e.variables[last.var]} * {width} - {shift}", "j")
+        row = ""
+        if how.rows > 1:
+            number = e.variables[outer[how.march].var]
+            row = e.declare("idx", f"{lowest} + {number} * {how.rows}", "row")
         with e.block(f"if ({start} >= {lo} && {start} + {width} <= {hi})"):
-            _chunk(e, items, last, start, how)
+            e.variables[last.var] = start
+            _march(e, nest, how, row, lambda ahead: _chunk(e, items, last, start, how, ahead))
         with e.block("else"):
-            lane = e.name("l")
-            with e.block(f"for (int {lane} = 0; {lane} < {width}; ++{lane})"):
-                at = e.declare("idx", f"{start} + {lane}", "i")
-                with e.block(f"if ({at} >= {lo} && {at} < {hi})"):
-                    e.variables[last.var] = at
-                    e.serial(nest.body)
+            _march(e, nest, how._replace(queues=()), row, lambda _: _lanes(e, nest, start, how))
 
 
-def _chunk(e: Serial, items: Sequence[Store], last: Loop, start: str, how: MapForm) -> None:
+def _lanes(e: Serial, nest: Map | Rows, start: str, how: MapForm) -> None:
+    """Write the lanes of a chunk that reaches over the ends of the loop."""
+    last = nest.loops[-1]
+    lane = e.name("l")
+    with e.block(f"for (int {lane} = 0; {lane} < {how.width}; ++{lane})"):
+        at = e.declare("idx", f"{start} + {lane}", "i")
+        with e.block(f"if ({at} >= {e.integer(last.lo)} && {at} < {e.integer(last.hi)})"):
+            e.variables[last.var] = at
+            e.serial(nest.body)
+
+
+def _march(
+    e: Serial,
+    nest: Map | Rows,
+    how: MapForm,
+    row: str,
+    body: Callable[[dict[int, str]], None],
+) -> None:
+    """Write the rows of one thread; what the next row reads again stays in a queue of registers.
+
+    `body` is given the names of the loads that are in queues.
+    """
+    if how.rows == 1:
+        body({})
+        return
+    items = [s for s in nest.body if isinstance(s, Store)]
+    loads = loads_in_order(items)
+    loop = nest.loops[how.march]
+    queues = []
+    for queue in how.queues:
+        kind = f"tj_vec<{scalars.storage_name(loads[queue.top].dtype)}, {how.width}>"
+        names = [e.name("v") for _ in range(queue.depth)]
+        e.line(f"{kind} {', '.join(names)};")
+        queues.append((queue, kind, names))
+    trip = e.name("r")
+    with e.block(f"for (int {trip} = 0; {trip} < {how.rows}; ++{trip})"):
+        at = e.declare("idx", f"{row} + {trip}", "i")
+        e.line(f"if ({at} >= {e.integer(loop.hi)}) break;")
+        e.variables[loop.var] = at
+        if queues:
+            with e.block(f"if ({trip} == 0)"):
+                for queue, kind, names in queues:
+                    for n in range(queue.depth - 1):
+                        e.variables[loop.var] = e.declare("idx", f"{at} - {queue.depth - 1 - n}")
+                        _fill(e, loads[queue.top], kind, names[n])
+            with e.block("else"):
+                for _, _, names in queues:
+                    for older, newer in itertools.pairwise(names):
+                        e.line(f"{older} = {newer};")
+            e.variables[loop.var] = at
+        ahead = {}
+        for queue, kind, names in queues:
+            _fill(e, loads[queue.top], kind, names[-1])
+            ahead.update({number: names[place] for number, place in queue.members})
+        body(ahead)
+
+
+def _fill(e: Serial, x: Expr, kind: str, name: str) -> None:
+    e.scopes.append({})
+    e.line(f"{name} = *(const {kind}*)(b{x.attr} + {e.offset(x.args[0])});")
+    e.scopes.pop()
+
+
+def _chunk(
+    e: Serial,
+    items: Sequence[Store],
+    last: Loop,
+    start: str,
+    how: MapForm,
+    ahead: dict[int, str],
+) -> None:
     """Write `width` whole neighbours: all loads, then the lanes, then all stores."""
     width = how.width
     e.variables[last.var] = start
     loads = loads_in_order(items)
-    fetched: dict[int, str] = {}
+    fetched = dict(ahead)
     for number in how.together:
-        x = loads[number]
-        kind = f"tj_vec<{scalars.storage_name(x.dtype)}, {width}>"
-        address = f"b{x.attr} + {e.offset(x.args[0])}"
-        fetched[number] = e.declare(kind, f"*(const {kind}*)({address})", "v")
+        if number not in fetched:
+            x = loads[number]
+            kind = f"tj_vec<{scalars.storage_name(x.dtype)}, {width}>"
+            address = f"b{x.attr} + {e.offset(x.args[0])}"
+            fetched[number] = e.declare(kind, f"*(const {kind}*)({address})", "v")
     beside = [(loads[n], fetched[base], d) for n, base, d in how.beside]
     outside = {x: e.offset(x.args[0]) for x, _, _ in beside}
     places = [e.offset(s.offset) for s in items]
