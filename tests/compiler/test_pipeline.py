@@ -13,6 +13,7 @@ from tracejit.control.call import call
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.plan import Copy, Launch, all_steps
 from tracejit.ops.arithmetic import add, div, mul, sub
+from tracejit.ops.contraction import dot_general
 from tracejit.ops.logical import lt, select
 from tracejit.ops.shape import broadcast_in_dim, reduce_sum, reshape, transpose
 from tracejit.ops.slicing import concatenate, flip, pad, roll_axis, slice_
@@ -193,6 +194,20 @@ def test_a_donated_input_is_overwritten(check: Any) -> None:
     assert compiled.plan.aliases == {0: 0}
     compiled = check(lambda x: [roll_axis(x, 1, 0)], array(50), donated=(True,))
     assert compiled.plan.aliases == {}
+
+
+def test_memory_taken_over_twice_is_still_in_use(check: Any) -> None:
+    def product(x: Any, y: Any) -> Any:
+        return dot_general(x, y, (((1,), (0,)), ((), ())))
+
+    def f(x: Any, m: Any) -> list[Any]:
+        a = sin(product(x, m))  # in place of the product
+        b = product(a, m)
+        c = exp(mul(a, b))  # in place of a
+        d = product(c, m)
+        return [b, product(d, m), roll_axis(c, 1, 0)]
+
+    check(f, array(20, 20), array(20, 20), rtol=1e-9)
 
 
 def test_another_size_has_the_same_kernels(check: Any) -> None:

@@ -272,7 +272,8 @@ class _Assembler:
         if root in scope.slots and root is not v:
             slot = scope.slots[root]
             scope.slots[v] = self._view(slot, v.aval)
-            owner = scope.owned.get(root)
+            # The root may be dead; whose storage this takes lives until the step is done.
+            owner = scope.owned.get(takes[v])
             if owner is not None:
                 scope.owned[v] = owner
             return

@@ -61,8 +61,9 @@ def evaluate(k: LoopBuilder, tasks: Sequence[Task]) -> list[Region]:
         done: list[Expr] = []
 
         def computed(e: Expr, done: list[Expr] = done) -> Expr | None:
-            if e.op == "load" and e.attr in own and e.args[0] is offset and own[e.attr] < len(done):
-                return s.convert(done[own[e.attr]], e.dtype)
+            number = own.get(e.attr.base) if e.op == "load" else None
+            if number is not None and number < len(done) and e.args[0] is offset:
+                return s.convert(done[number], e.dtype)
             return None
 
         for value in region.values:
@@ -87,7 +88,10 @@ class _Draft:
 
 
 class _Reads:
-    """What one task reads: the loads in its regions."""
+    """What one task reads: the loads in its regions, by the values that own the memory.
+
+    A reshaped value has its elements at the same offsets.
+    """
 
     def __init__(self, k: LoopBuilder, task: Task) -> None:
         regions = evaluate(k, [task])
@@ -100,7 +104,7 @@ class _Reads:
             self.nodes = max(self.nodes, len(exprs))
             for e in exprs:
                 if e.op == "load":
-                    self.loads.setdefault(e.attr, set()).add(e.args[0])
+                    self.loads.setdefault(e.attr.base, set()).add(e.args[0])
                 elif e.op == "reduce":
                     self.reduced = tuple(loop.var.extent for loop in e.attr[1])
 
@@ -116,7 +120,7 @@ def group_tasks(k: LoopBuilder, items: Sequence[Task | Item]) -> list[Item]:
     for item in items:
         if not isinstance(item, Task):
             for v in item.outputs:  # type: ignore[union-attr]
-                written[v] = len(out)
+                written[v.base] = len(out)
             out.append(item)
             continue
         reads = _Reads(k, item)

@@ -510,12 +510,12 @@ def _rows(k: LoopBuilder, tasks: Sequence[Task], stored: set[Value]) -> Draft:
 
 
 def _named(e: Expr, names: dict[Value, Expr]) -> Expr | None:
-    return names.get(e.attr) if e.op == "load" else None
+    return names.get(e.attr.base) if e.op == "load" else None
 
 
 def _reads_any(k: LoopBuilder, task: Task, values: set[Value]) -> bool:
     return any(
-        e.op == "load" and e.attr in values
+        e.op == "load" and e.attr.base in values
         for region in evaluate(k, [task])
         for e in s.walk(region.values)
     )
