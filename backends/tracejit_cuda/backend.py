@@ -16,11 +16,12 @@ from tracejit_cuda.executable import CudaExecutable
 from tracejit_cuda.probe import status
 from tracejit_cuda.runtime import Function, Runtime
 from tracejit_cuda.scalars import NATIVE_OPS
+from tracejit_cuda.scans import SCANS
 from tracejit_cuda.source import Part, unit
 
 __all__ = ["CudaBackend"]
 
-LIBRARIES = frozenset(("matmul",))
+LIBRARIES = frozenset(("matmul", *SCANS))
 KDL_CUDA = 2
 
 
@@ -110,8 +111,9 @@ class CudaBackend:
     ) -> list[Any]:
         """Return what ``function(xp, *buffers)`` returns, as C-contiguous buffers."""
         xp = self.runtime.namespace
-        results = function(xp, *buffers)
-        return [xp.ascontiguousarray(r) if _strided(r) else xp.asarray(r) for r in results]
+        with self.runtime.on_device(device):
+            results = function(xp, *buffers)
+            return [xp.ascontiguousarray(r) if _strided(r) else xp.asarray(r) for r in results]
 
     def call_library(
         self, function: Callable[..., Any], buffers: Sequence[Any], device: int

@@ -161,6 +161,11 @@ class Form(NamedTuple):
     threads: int
     nests: tuple[NestForm, ...]
 
+    @property
+    def keeps(self) -> bool:
+        """Whether whole blocks keep rows in registers: fewer threads would not hold them."""
+        return any(isinstance(n, RowsForm) and n.team == 0 and n.chunks for n in self.nests)
+
 
 def choose(
     kernel: Kernel, sizes: Sequence[int], aligned: Sequence[bool], elements: int, processors: int
