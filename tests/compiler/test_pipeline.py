@@ -216,6 +216,17 @@ def test_another_size_has_the_same_kernels(check: Any) -> None:
     assert first.loops == second.loops
 
 
+def test_small_products_of_something_piecewise(check: Any) -> None:
+    """What is joined or rolled is stored before a reduction runs over it."""
+    inner = (((0,), (0,)), ((), ()))
+
+    def f(x: Any, y: Any) -> list[Any]:
+        joined = concatenate([x, mul(x, 2.0)], 0)
+        return [dot_general(joined, y, inner), dot_general(roll_axis(y, 3, 0), joined, inner)]
+
+    check(f, array(6), array(12))
+
+
 def test_small_lengths_stay_in_the_text(check: Any) -> None:
     text = check(lambda x: [reduce_sum(x, (1,))], array(100, SMALL)).loops
     assert f"0:{SMALL}" in text

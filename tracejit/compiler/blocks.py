@@ -86,7 +86,7 @@ class _Builder:
             try:
                 return self._attempt()
             except NeedStore as need:
-                self.forced.add(self._var_of(need.loader))
+                self.forced.update(self.vars[id(need.loader)])
             except NotNative as error:
                 owner = error.owner
                 number = next(
@@ -94,16 +94,14 @@ class _Builder:
                 )
                 self.opaque[number] = f"no kernel for {error}"
 
-    def _var_of(self, loader: Loader) -> Var:
-        return self.vars[id(loader)]
-
     def _attempt(self) -> Block:
         program = self.program
         k = LoopBuilder(self.target.natively)
         block = Block([Value(v.aval, "input", n) for n, v in enumerate(program.inputs)], k)
         self.env: dict[Var, Loader] = {}
         self.values: dict[Var, Value] = dict(zip(program.inputs, block.inputs, strict=True))
-        self.vars: dict[int, Var] = {}
+        # What to store where a loader must not be computed within a reduction.
+        self.vars: dict[int, list[Var]] = {}
         self.block = block
         self.k = k
         for v, array in program.constants:
@@ -154,7 +152,7 @@ class _Builder:
                 error.owner = owner
                 raise
             self.env[a] = found
-            self.vars[id(found)] = a
+            self.vars[id(found)] = [a]
         return found
 
     # -------------------------------------------------------------------- items
@@ -196,7 +194,7 @@ class _Builder:
             if not isinstance(function, Loader):
                 loader = self.k.loader(v.aval, function)
             loader.owner = eq
-            self.vars[id(loader)] = v
+            self.vars[id(loader)] = [v]
             if v in stored:
                 value = Value(v.aval)
                 try:
@@ -229,7 +227,11 @@ class _Builder:
             )
 
         op = "or" if dtype.kind == "b" else "add"
-        reduced = k.reduce(op, k.loader(aval, product), (3,))
+        products = k.loader(aval, product)
+        self.vars[id(products)] = [
+            a for a in eq.inputs if isinstance(a, Var) and a not in self.values
+        ]
+        reduced = k.reduce(op, products, (3,))
         return k.loader(eq.outputs[0].aval, reduced, reduces=True)
 
     # -------------------------------------------------------------------- notes
