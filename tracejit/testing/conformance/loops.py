@@ -26,7 +26,7 @@ def counted(x: Any) -> Any:
 
 
 def traced_bounds(n: Any, x: Any) -> Any:
-    return lax.fori_loop(0, n, lambda i, x: x + i * 0.1, x)
+    return lax.fori_loop(0, n, lambda i, x: x + i.astype(x.dtype) * 0.1, x)
 
 
 def leapfrog(u: Any) -> Any:
