@@ -13,6 +13,7 @@ and scalars alone, or a constant inside the library.  It goes to the device of w
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,8 +26,10 @@ from tracejit.ir.avals import ShapedArray
 
 __all__ = [
     "Array",
+    "Deferred",
     "Donated",
     "Uncommitted",
+    "deferred",
     "download",
     "from_numpy",
     "host_array",
@@ -170,6 +173,38 @@ class Uncommitted(Array):
     __slots__ = ()
 
 
+class Deferred(Uncommitted):
+    """An array that depends on no other, computed where it is needed: a constant of the library.
+
+    So a mask of indices that meets an array on a device is made there, not copied there.
+
+    Attributes
+    ----------
+    compute : callable
+        ``compute(place)`` returns the buffer on a device.
+    depth : int
+        How many operations it takes, one after another.
+    """
+
+    __slots__ = ("_found", "compute", "depth")
+
+    compute: Callable[[str | None], Any]
+    depth: int
+    _found: dict[str | None, Any]
+
+    def at(self, place: str | None) -> Any:
+        """Return the buffer on a device, computed once."""
+        buf = self._found.get(place)
+        if buf is None:
+            buf = self._found[place] = self.compute(place)
+        return buf
+
+    @property
+    def buf(self) -> Any:
+        """The buffer on the host."""
+        return self.at(None)
+
+
 class Donated:
     """Stands for the buffer of an array whose memory was given away; any use of it raises."""
 
@@ -204,6 +239,15 @@ def uncommitted(aval: ShapedArray, buf: Any) -> Array:
     x = new_array(Uncommitted)
     set_aval(x, aval)
     set_buf(x, buf)
+    return x
+
+
+def deferred(aval: ShapedArray, compute: Callable[[str | None], Any], depth: int) -> Array:
+    """Return the Deferred array of `aval`."""
+    x = new_array(Deferred)
+    set_aval(x, aval)
+    for name, value in (("compute", compute), ("depth", depth), ("_found", {})):
+        object.__setattr__(x, name, value)
     return x
 
 

@@ -66,7 +66,7 @@ def committed(x: Any) -> Any:
     """Return a new array, or a tuple of them, to stay: on the default device, if on the host."""
     if isinstance(x, tuple):
         return tuple(map(committed, x))
-    if type(x) is not Uncommitted:
+    if not isinstance(x, Uncommitted):
         return x
     return bottom().place(x, x.aval.device or default_place.get())
 

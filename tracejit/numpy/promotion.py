@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, from_numpy, host_array
+from tracejit.core.array import Array, Uncommitted, from_numpy, host_array
 from tracejit.core.devices import default_place
 from tracejit.core.errors import DTypeError, ShapeError, TracejitError
 from tracejit.core.interpreter import bottom
@@ -166,24 +166,27 @@ def known(x: Any, what: str, remedy: str) -> Any:
     return value
 
 
-def beside(x: Any, value: Any) -> Array:
-    """Return what was computed on the host from `x` as an Array on the device of `x`."""
-    result = from_numpy(value)
-    place = place_behind(x) if isinstance(x, (Array, Tracer)) else None
-    return result if place is None else bottom().place(result, place)
+def beside(x: Any, value: Any) -> Any:
+    """Return what was computed on the host from `x` as an array on the device of `x`."""
+    return _placed_as(x, from_numpy(value))
 
 
 def filled(x: Any, value: Any, dtype: Any) -> Any:
     """Return an array of one value with the shape of `x`, on the device of `x`."""
     shape = get_aval(x).shape
-    place = place_behind(x) if isinstance(x, (Array, Tracer)) else None
-    if place is None:
-        return full(shape, value, dtype)
+    place = place_behind(x) if isinstance(x, (Array, Tracer)) else default_place.get()
     token = default_place.set(place)
     try:
-        return full(shape, value, dtype)
+        return _placed_as(x, full(shape, value, dtype))
     finally:
         default_place.reset(token)
+
+
+def _placed_as(x: Any, result: Any) -> Any:
+    """Return a new array, placed where `x` is if `x` is."""
+    if isinstance(result, Tracer) or not isinstance(x, (Array, Tracer)):
+        return result
+    return result if isinstance(x, Uncommitted) else bottom().place(result, place_behind(x))
 
 
 # -------------------------------------------------------------------------------- dtypes

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, host_array, uncommitted, wrap
+from tracejit.core.array import Array, Deferred, deferred, host_array, uncommitted, wrap
 from tracejit.core.devices import default_place, tally
 from tracejit.core.errors import LeakedTracerError, TracejitError
 from tracejit.core.interpreter import install_bottom
@@ -27,6 +27,7 @@ from tracejit.runtime.placement import (
     buffer_at,
     commit,
     conflict,
+    in_use,
     place_for,
 )
 
@@ -36,6 +37,8 @@ Wrap = Callable[[ShapedArray, Any], Array]
 ControlRunner = Callable[[Primitive, tuple[Any, ...], dict[str, Any], str | None, Wrap], Any]
 
 _MOST_COMPILED = 4096
+_DEEPEST = 16
+"""Operations that are put off in a row; so the masks of the library are, and loops are not."""
 
 
 class Eager:
@@ -80,6 +83,10 @@ class Eager:
         own = wrap if placed else uncommitted
         if primitive.control:
             return self.run_control(primitive, operands, params, None, own)
+        if not placed and in_use() and not primitive.multiple:
+            depth = _depth(operands)
+            if 0 < depth <= _DEEPEST:
+                return self._defer(primitive, operands, tuple(avals), params, depth)
         return self._on_host(primitive, operands, tuple(avals), params, own)
 
     def _on_host(
@@ -100,6 +107,23 @@ class Eager:
         if primitive.multiple:
             return [own(a, _own(r, a, foreign)) for r, a in zip(result, outs, strict=True)]
         return own(outs[0], _own(result, outs[0], foreign))
+
+    def _defer(
+        self,
+        primitive: Primitive,
+        operands: tuple[Any, ...],
+        avals: tuple[ShapedArray, ...],
+        params: dict[str, Any],
+        depth: int,
+    ) -> Array:
+        """Return the result of an operation that depends on no array, to be computed later."""
+
+        def compute(place: str | None) -> Any:
+            if place is None:
+                return self._on_host(primitive, operands, avals, params, uncommitted).buf
+            return self._on_device(primitive, operands, avals, params, place, uncommitted).buf
+
+        return deferred(primitive.result_avals(avals, params)[0], compute, depth)
 
     # ------------------------------------------------------------------- devices
 
@@ -198,6 +222,17 @@ class Eager:
         if x.aval.device is not None:  # on the host a call returns when it is done
             backend, number = backend_at(x.aval.device)
             backend.wait(number)
+
+
+def _depth(operands: tuple[Any, ...]) -> int:
+    """Return one more than the depth of operands that depend on no array, or 0 if one does."""
+    depth = 1
+    for x in operands:
+        if type(x) is Deferred:
+            depth = max(depth, x.depth + 1)
+        elif isinstance(x, (Array, np.ndarray)):
+            return 0
+    return depth
 
 
 def _array(x: Any, aval: ShapedArray) -> Array:

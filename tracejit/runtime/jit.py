@@ -28,7 +28,7 @@ from tracejit.ir.program import Program
 from tracejit.ops.devices import device_put
 from tracejit.runtime.dispatch import MISS, make_dispatcher
 from tracejit.runtime.executor import CompiledProgram, compiled
-from tracejit.runtime.placement import HOST_OPERANDS, Destination, adopt, buffer_at, place_for
+from tracejit.runtime.placement import Destination, adopt, adopted, buffer_at, place_for
 from tracejit.runtime.stages import Lowered
 from tracejit.transforms.abstract import ShapeDtypeStruct
 from tracejit.transforms.stage import stage_tree
@@ -114,8 +114,8 @@ class JitFunction:
                 continue
             if isinstance(x, Tracer):
                 traced = True
-            elif not isinstance(x, HOST_OPERANDS):
-                leaves[n] = x = adopt(x) or x
+            else:
+                leaves[n] = x = adopted(x)
             avals.append(self._aval(x, args, kwargs))
         if traced:
             return self._record(args, kwargs, leaves, treedef, avals)
@@ -371,6 +371,7 @@ class JitFunction:
         leaves, treedef = tree_flatten(
             (args, kwargs) if self._plain else self._dynamic(args, kwargs)
         )
+        leaves = [adopted(x) for x in leaves]
         avals = tuple(self._aval(x, args, kwargs) for x in leaves)
         entry = self._entry(args, kwargs, leaves, treedef, avals)
         return Lowered(

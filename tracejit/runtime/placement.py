@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from tracejit.backend import Backend
-from tracejit.core.array import Array, Uncommitted, download, lend, wrap
+from tracejit.core.array import Array, Deferred, Donated, Uncommitted, download, lend, wrap
 from tracejit.core.devices import Device, default_place, device_at, find_device, tally
 from tracejit.core.errors import DeviceError, DTypeError, ShapeError
 from tracejit.ir.avals import ShapedArray
 from tracejit.runtime.backends import backends_made, get_backend
 
 __all__ = [
-    "HOST_BACKEND", "HOST_OPERANDS", "Destination", "adopt", "backend_at", "buffer_at", "commit",
-    "conflict", "place_for", "put", "to_buffer",
+    "HOST_BACKEND", "Destination", "adopt", "adopted", "backend_at", "buffer_at", "commit",
+    "conflict", "in_use", "place_for", "put", "to_buffer",
 ]  # fmt: skip
 
 # A scalar is uploaded once; the numbers of a program are few.
@@ -33,8 +33,7 @@ _scalars: OrderedDict[Any, Any] = OrderedDict()
 HOST_BACKEND = "llvm"
 """What compiles for the host, unless ``jit(f, backend=...)`` says otherwise."""
 
-HOST_OPERANDS = (np.ndarray, np.generic, bool, int, float, complex)
-"""Types of operands that go wherever they are needed."""
+_HOST_OPERANDS = (np.ndarray, np.generic, bool, int, float, complex)
 
 _found: dict[str, tuple[Backend, int]] = {}
 
@@ -60,6 +59,11 @@ def backend_at(place: str) -> tuple[Backend, int]:
         raise DeviceError(f"there is no device {device}; there are {there}")
     _found[place] = backend, device.id
     return backend, device.id
+
+
+def in_use() -> bool:
+    """Whether arrays have been on some device."""
+    return bool(_found)
 
 
 def put(array: np.ndarray[Any, Any], place: str) -> Any:
@@ -90,7 +94,11 @@ def to_buffer(x: Any, aval: ShapedArray) -> Any:
 def buffer_at(x: Any, aval: ShapedArray, place: str | None) -> Any:
     """Return a buffer of an operand on a device, moved there if it is elsewhere."""
     if isinstance(x, Array) and x.aval.device == place:
+        if place is not None and type(x.buf) is Donated:
+            x.buf.get()  # raises what the user needs to know
         return x.buf
+    if isinstance(x, Deferred):
+        return x.at(place)
     array = to_buffer(x, aval)
     if place is None:
         return array
@@ -205,6 +213,14 @@ class Destination:
 
 
 _CUDA_TYPES = (2, 13)  # kDLCUDA, kDLCUDAManaged
+
+
+def adopted(x: Any) -> Any:
+    """Return an argument as an Array if it is a foreign array on a device, else as it is."""
+    if isinstance(x, (Array, *_HOST_OPERANDS)):
+        return x
+    found = adopt(x)
+    return x if found is None else found
 
 
 def _is_on_cuda(x: Any) -> bool:

@@ -14,7 +14,7 @@ from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program
 from tracejit.runtime.executor import CompiledProgram, compiled
-from tracejit.runtime.placement import HOST_BACKEND, HOST_OPERANDS, adopt, buffer_at
+from tracejit.runtime.placement import HOST_BACKEND, adopted, buffer_at
 from tracejit.transforms.abstract import ShapeDtypeStruct
 
 __all__ = ["Compiled", "Lowered"]
@@ -122,8 +122,7 @@ class Compiled:
             )
         place = self._ready.place
         for n, (x, aval) in enumerate(zip(leaves, self._avals, strict=True)):
-            if not isinstance(x, (Array, *HOST_OPERANDS)):
-                leaves[n] = x = adopt(x) or x
+            leaves[n] = x = adopted(x)
             got = get_aval(x)
             if type(x) is Array and x.aval.device not in (None, place):
                 raise DeviceError(
