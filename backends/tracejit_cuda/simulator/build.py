@@ -1,0 +1,260 @@
+"""Build: sources to shared objects, by whatever C++ compiler there is.
+
+The compiler is ``TRACEJIT_CXX`` (a command line), else ``g++``, ``c++`` or ``clang++``, else the
+one in the wheel ``ziglang``.  The engine (the scheduler, the checks) is compiled once; a source of
+kernels is compiled with a header that includes nothing, and linked with the engine.
+
+What was built is kept in a folder of the user's temporary files, readable by its owner alone,
+under a hash of all it depends on: the source, the headers, the command and the compiler's version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tracejit_cuda.runtime import CudaError
+
+__all__ = ["Compiler", "build_engine", "build_kernels", "find_compiler", "missing"]
+
+SOURCES = Path(__file__).parent / "source"
+ENGINE = ("engine.cpp", "functions.cpp")
+FILE = "kernels.cu"
+"""What the compiler calls the source in its messages."""
+
+COMMON = (
+    "-std=c++17",
+    "-fPIC",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-threadsafe-statics",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-U_FORTIFY_SOURCE",  # its longjmp refuses to change stacks
+    "-w",
+)
+SANITIZED = "alignment,bounds,integer-divide-by-zero,shift,signed-integer-overflow"
+
+
+class Compiler(NamedTuple):
+    """A command that compiles C++.
+
+    Attributes
+    ----------
+    command : tuple of str
+        How it is called.
+    version : str
+        What it says of itself.
+    """
+
+    command: tuple[str, ...]
+    version: str
+
+    @property
+    def is_clang(self) -> bool:
+        """Whether it takes clang's options."""
+        return "clang" in self.version
+
+    @property
+    def is_zig(self) -> bool:
+        """Whether it is clang within zig, which has defaults of its own."""
+        return "ziglang" in self.command or Path(self.command[0]).name == "zig"
+
+
+def _candidates() -> list[tuple[str, ...]]:
+    if wanted := os.environ.get("TRACEJIT_CXX"):
+        return [tuple(shlex.split(wanted))]
+    found = [(path,) for name in ("g++", "c++", "clang++") if (path := shutil.which(name))]
+    if importlib.util.find_spec("ziglang") is not None:
+        # As a C compiler that is told the language: it then links no C++ library, which zig
+        # would compile first.
+        return [*found, (sys.executable, "-m", "ziglang", "cc")]
+    return [*found]
+
+
+@functools.cache
+def _version(command: tuple[str, ...]) -> str:
+    """Return what a compiler says of itself, ``""`` if it does not run."""
+    try:
+        done = subprocess.run(
+            [*command, "--version"], capture_output=True, text=True, check=True, timeout=120
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout
+
+
+def find_compiler() -> Compiler | None:
+    """Return the compiler to use, ``None`` if there is none."""
+    for command in _candidates():
+        if version := _version(command):
+            return Compiler(command, version)
+    return None
+
+
+def missing() -> str:
+    """Return ``""``, or what is missing for sources to be compiled and how to get it."""
+    if not sys.platform.startswith("linux"):
+        return f"the simulator of CUDA runs on Linux, and this is {sys.platform}"
+    if find_compiler() is not None:
+        return ""
+    if wanted := os.environ.get("TRACEJIT_CXX"):
+        return f"the compiler that TRACEJIT_CXX names does not run: {wanted}"
+    return "the simulator of CUDA needs a C++ compiler: install g++ or clang, or pip install ziglang"
+
+
+def _need_compiler() -> Compiler:
+    compiler = find_compiler()
+    if compiler is None:
+        raise CudaError(missing())
+    return compiler
+
+
+# ---- the folder ---------------------------------------------------------------------------------
+
+
+@functools.cache
+def _folder() -> Path:
+    """Return where shared objects are kept: what is loaded from there runs in this process."""
+    owner = os.getuid()
+    folder = Path(tempfile.gettempdir()) / f"tracejit-cudasim-{owner}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
+        if private and found.st_uid == owner and os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="tracejit-cudasim-"))
+
+
+@functools.cache
+def _headers() -> bytes:
+    """Return a hash of all that a source is compiled with."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCES.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.digest()
+
+
+def _key(compiler: Compiler, options: Sequence[str], source: str) -> str:
+    digest = hashlib.sha256(_headers())
+    for part in (*compiler.command, compiler.version, *options, source):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:32]
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=_folder())
+    if done.returncode:
+        raise CudaError(f"{what} does not compile ({command[0]}):\n{done.stderr}")
+
+
+def _link(compiler: Compiler, objects: Sequence[Path], target: Path, what: str) -> None:
+    """Link under another name and rename, so that another process sees a whole file or none."""
+    partial = target.with_name(f"{target.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    # The C++ library is in none of it, and without its name no C++ driver needs it.
+    plain = [] if compiler.is_zig else ["-nodefaultlibs"]
+    libraries = [] if compiler.is_zig else ["-lc", "-lgcc"]
+    _run(
+        [*compiler.command, "-shared", *plain, *map(str, objects), "-o", str(partial), "-lm"]
+        + libraries,
+        what,
+    )
+    partial.replace(target)
+
+
+# ---- what is built ------------------------------------------------------------------------------
+
+
+def _language(compiler: Compiler) -> tuple[str, ...]:
+    # zig turns checks of its own on where nothing is optimised.
+    return ("-x", "c++", *(("-fno-sanitize=all",) if compiler.is_zig else ()))
+
+
+@functools.cache
+def build_engine(switch: str = "") -> Path:
+    """Return the shared object of the engine.
+
+    Parameters
+    ----------
+    switch : str
+        ``"ucontext"`` for the switch between threads that every processor has.
+    """
+    compiler = _need_compiler()
+    options = ("-O2", *COMMON, *_language(compiler))
+    if switch:
+        options += (f"-DCUDASIM_{switch.upper()}",)
+    folder, key = _folder(), _key(compiler, options, "engine")
+    target = folder / f"engine-{key}.so"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=folder) as workplace:
+        objects = []
+        for name in ENGINE:
+            objects.append(Path(workplace) / f"{name}.o")
+            command = [*compiler.command, *options, "-c", str(SOURCES / name)]
+            _run([*command, "-o", str(objects[-1])], "the engine of the simulator")
+        _link(compiler, objects, target, "the engine of the simulator")
+    return target
+
+
+def build_kernels(source: str, names: Sequence[str], checked: bool, switch: str = "") -> Path:
+    """Return the shared object of a source of kernels.
+
+    Parameters
+    ----------
+    source : str
+        CUDA C++.
+    names : sequence of str
+        Of its kernels.
+    checked : bool
+        Whether accesses and arithmetic report to the engine.
+    switch : str
+        As in :func:`build_engine`.
+
+    Raises
+    ------
+    CudaError
+        With the compiler's log, if the source does not compile.
+    """
+    compiler, engine = _need_compiler(), build_engine(switch)
+    options = ("-O1", *COMMON, "-fno-math-errno", *_language(compiler))
+    options += ("-include", str(SOURCES / "cudasim.h"))
+    if checked:
+        options += _checks(compiler)
+    entries = "".join(f"CUDASIM_ENTRY({name})\n" for name in names)
+    text = f'# 1 "{FILE}"\n{source}\n# 1 "entries"\n{entries}CUDASIM_MODULE\n'
+    key = _key(compiler, options, f"{engine.name}\0{text}")
+    folder = _folder()
+    target = folder / f"kernels-{key}.so"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=folder) as workplace:
+        file, compiled = Path(workplace) / FILE, Path(workplace) / "kernels.o"
+        file.write_text(text, encoding="utf-8")
+        command = [*compiler.command, *options, "-c", str(file), "-o", str(compiled)]
+        _run(command, "the source")
+        _link(compiler, [compiled, engine], target, "the source")
+    return target
+
+
+def _checks(compiler: Compiler) -> tuple[str, ...]:
+    """Return the options that instrument; the run times they call are the engine's."""
+    options = ("-DCUDASIM_CHECK", "-g1", "-fsanitize=thread", f"-fsanitize={SANITIZED}")
+    options += ("-fno-sanitize-recover=all",)
+    if compiler.is_clang:
+        return (*options, "-mllvm", "-tsan-distinguish-volatile=1")
+    return (*options, "--param=tsan-distinguish-volatile=1")
