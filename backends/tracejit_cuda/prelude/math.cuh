@@ -10,11 +10,7 @@ static __device__ __noinline__ double tj_digamma_of_double(double x) {
   if (x < 0.0) {
     const double r = x - rint(x);
     if (!(r != 0.0)) return tj_nan<double>();  // a pole, or -inf
-#ifdef __CUDACC_RTC__
-    reflected = 3.141592653589793 * (cospi(r) / sinpi(r));  // tan would be ready for huge angles
-#else
-    reflected = 3.141592653589793 / tan(3.141592653589793 * r);
-#endif
+    reflected = 3.141592653589793 * (cospi(r) / sinpi(r));
     z = 1.0 - x;
   }
   double numerator = 0.0, denominator = 1.0;  // of the sum of 1 / (z + k)
