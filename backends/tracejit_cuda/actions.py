@@ -20,15 +20,18 @@ from tracejit.ir.plan import (
 from tracejit_cuda.call import Action, Run, Words, aligned_slots
 from tracejit_cuda.forms import THREADS, Form, blocks_for, choose, work
 from tracejit_cuda.native import NativeCall
+from tracejit_cuda.persistent import MOST_WORDS, emit_segment
 from tracejit_cuda.runtime import Function, Properties, Runtime
 from tracejit_cuda.scans import SCANS, scan_call
-from tracejit_cuda.segments import MOST_WORDS, Segment, emit_segment
+from tracejit_cuda.segments import Segment
 from tracejit_cuda.source import Part, global_part, launch_part
 
 __all__ = ["Actions", "Services"]
 
 ONE_BLOCK = 1 << 14
 """Elements a step of a loop up to which one block runs the loop."""
+RESIDENT_THREADS = 512
+"""Threads of a block of a persistent loop: fewer blocks meet sooner."""
 
 
 class Services(Protocol):
@@ -124,7 +127,7 @@ class Actions:
         )
         single = max(largest, copied // 4) <= ONE_BLOCK
         most = max(largest, 1)
-        threads = min(1024, max(32, -(-most // 32) * 32)) if single else THREADS
+        threads = min(1024, max(32, -(-most // 32) * 32)) if single else RESIDENT_THREADS
         forms = {s: self.form(s) for s in launches}
         # A block that keeps rows in registers needs the threads that it was cut for.
         threads = max([threads, *(f.threads for f in forms.values() if f.keeps)])
@@ -137,7 +140,10 @@ class Actions:
         wanted = max(
             (
                 blocks_for(
-                    self.plan.kernels[s.kernel], forms[s], s.sizes, self.properties.multiprocessors
+                    self.plan.kernels[s.kernel],
+                    forms[s]._replace(threads=threads),
+                    s.sizes,
+                    self.properties.multiprocessors,
                 )
                 for s in launches
             ),
@@ -151,10 +157,18 @@ class Actions:
             function = self.functions[name]
             blocks = 1
             if not single:
-                resident = self.runtime.resident_blocks(function, threads, 0, self.device)
+                resident = self.runtime.resident_blocks(
+                    function, threads, code.shared, self.device
+                )
                 blocks = max(1, min(wanted, resident))
             self.runtime.launch(
-                function, blocks, threads, 0, arguments, self.device, cooperative=blocks > 1
+                function,
+                blocks,
+                threads,
+                code.shared,
+                arguments,
+                self.device,
+                cooperative=blocks > 1,
             )
 
         return act
