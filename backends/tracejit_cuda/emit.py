@@ -29,7 +29,7 @@ def parameters(kernel: Kernel) -> list[tuple[str, str]]:
     return out
 
 
-def device_function(kernel: Kernel, form: Form, name: str) -> str:
+def device_function(kernel: Kernel, form: Form, name: str, alone: bool = True) -> str:
     """Return the definition of ``void name(int bid, int nb, parameters...)``.
 
     Parameters
@@ -40,6 +40,9 @@ def device_function(kernel: Kernel, form: Form, name: str) -> str:
         How; from :func:`tracejit_cuda.forms.choose`.
     name : str
         The name of the function; names that start with it are its own.
+    alone : bool
+        Whether nothing else is written while it runs.  If not, what it reads may have been written
+        by other blocks of the same launch, and must not come from a cache that does not see that.
     """
     e = Serial(kernel)
     for nest, how in zip(nests(kernel), form.nests, strict=True):
@@ -50,8 +53,9 @@ def device_function(kernel: Kernel, form: Form, name: str) -> str:
                 tiled_map(e, nest, how)
             else:
                 write_map(e, nest, how)
+    apart = " __restrict__" if alone and not _may_overlap(kernel) else ""
     restrict = [
-        f"{kind} __restrict__ {own}" if kind.endswith("*") else f"{kind} {own}"
+        f"{kind}{apart} {own}" if kind.endswith("*") else f"{kind} {own}"
         for kind, own in parameters(kernel)
     ]
     signature = ", ".join(["const int bid", "const int nb", *restrict])
@@ -66,3 +70,13 @@ def device_function(kernel: Kernel, form: Form, name: str) -> str:
         for n, d in enumerate(kernel.floats)
     ]
     return "\n".join([*head, *e.lines, "}"])
+
+
+def _may_overlap(kernel: Kernel) -> bool:
+    """Whether an output may lie in the memory of an input of another dtype."""
+    return any(
+        a.mode == "in" and b.mode != "in" and a.dtype != b.dtype
+        and a.dtype.itemsize == b.dtype.itemsize
+        for a in kernel.buffers
+        for b in kernel.buffers
+    )  # fmt: skip

@@ -256,7 +256,7 @@ class _SegmentWriter:
 
     def _launch(self, s: Launch) -> None:
         kernel = self.plan.kernels[s.kernel]
-        function = function_part(kernel, self.forms[s])
+        function = function_part(kernel, self.forms[s], alone=False)
         self.needs[function.name] = function
         values: list[float] = [*s.sizes, *s.floats]
         arguments = []

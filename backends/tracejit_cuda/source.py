@@ -40,10 +40,10 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def function_part(kernel: Kernel, form: Form) -> Part:
-    """Return the device function of a kernel in a form."""
-    name = f"k{_digest(kernel.text() + repr((form.offsets, form.nests)))}"
-    return Part(name, device_function(kernel, form, name))
+def function_part(kernel: Kernel, form: Form, alone: bool = True) -> Part:
+    """Return the device function of a kernel in a form; see :func:`device_function`."""
+    name = f"{'k' if alone else 'm'}{_digest(kernel.text() + repr((form.offsets, form.nests)))}"
+    return Part(name, device_function(kernel, form, name, alone))
 
 
 def call(function: Part, arguments: Sequence[str], bid: str, nb: str) -> str:
