@@ -528,10 +528,18 @@ def test_foreign_arguments(cuda: Any, foreign: Any) -> None:
 def test_adopting(cuda: Any, foreign: Any) -> None:
     x = foreign(X.copy())
     before = tracejit.counters()
-    for y in (tnp.asarray(x), tnp.from_dlpack(x), tnp.array(x)):
+    for y in (tnp.asarray(x), tnp.from_dlpack(x)):
         assert on_device(y)
-        assert y.buf is x.buffer
     assert tracejit.counters()["uploads"] == before["uploads"]
+    assert tnp.asarray(x).buf is x.buffer
+    assert tnp.from_dlpack(x).buf is x.buffer
+    assert tnp.array(x).buf is not x.buffer
+    assert tnp.asarray(x, copy=True).buf is not x.buffer
+    gradient = tracejit.grad(lambda v: (v * v).sum())(x)
+    assert on_device(gradient)
+    same(gradient, 2 * X)
+    same(tracejit.vmap(lambda row: row.sum())(x), X.sum(1))
+    same(tracejit.jit(lambda v: v + x)(x), 2 * X)
     z = tnp.asarray(X, device="cuda")
     same(z + x, 2 * X)
     same(x + z, 2 * X)
@@ -631,6 +639,26 @@ def test_donation(cuda: Any, foreign: Any) -> None:
     same(g(host), X + 1)
     same(host, X)
     same(g(X), X + 1)
+    same(X, np.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_donation_ahead_of_time(cuda: Any, name: str) -> None:
+    f = tracejit.jit(lambda x: x + 1.0, donate_argnums=0, device=name)
+    compiled = f.lower(X).compile()
+    x = tracejit.device_put(X, name) * 1.0
+    view = x[:1]
+    same(compiled(x), X + 1)
+    same(x, X)
+    same(view, X[:1])
+    del view
+    kept = X.copy()
+    same(compiled(kept), X + 1)
+    same(kept, X)
+    y = x * 1.0
+    same(compiled(y), X + 1)
+    with pytest.raises(DonatedError):
+        y + 1.0
 
 
 def test_ahead_of_time(cuda: Any) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from tracejit.core.array import Array
 from tracejit.core.described import Described
 from tracejit.core.errors import ConcretizationError, DTypeError
-from tracejit.core.interpreter import Interpreter
+from tracejit.core.interpreter import Interpreter, bottom
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
 from tracejit.ir.avals import ShapedArray
 
@@ -118,6 +118,8 @@ class Tracer(Described):
 def get_aval(x: Any) -> ShapedArray:
     """Return the aval of an array, a Tracer, a NumPy array or a scalar, without its device.
 
+    A foreign array on a device, such as CuPy's, is an array, too.
+
     Raises
     ------
     DTypeError
@@ -134,6 +136,9 @@ def get_aval(x: Any) -> ShapedArray:
             raise DTypeError(str(error)) from None
     if isinstance(x, (bool, int, float, complex)):
         return aval_of_scalar(x)
+    found = bottom().adopt(x)
+    if found is not None:
+        return found.aval.placeless
     raise DTypeError(
         f"an operand must be an array or a scalar; got {type(x).__name__}: {str(x)[:60]!r}"
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, Uncommitted, from_numpy
+from tracejit.core.array import Array, Uncommitted, from_numpy, is_lent
 from tracejit.core.devices import default_place, device_at, place_of
 from tracejit.core.errors import ShapeError
 from tracejit.core.interpreter import bottom
@@ -108,16 +108,13 @@ def array(
     ndmin: int = 0,
     device: Any = None,
 ) -> Any:
-    """As :func:`numpy.array`; an Array is returned as it is, since it cannot change.
-
-    An array of a CUDA device (of CuPy, torch, ...) is taken over without a copy: do not write to
-    it afterwards.
-    """
-    del copy, order
+    """As :func:`numpy.array`; an Array is returned as it is, since it cannot change."""
+    del order
     x = object
     if isinstance(x, (Array, Tracer)):
         return _finished(x if device is None else device_put(x, place_of(device)), dtype, ndmin)
-    return made_at(device, as_array, x, dtype, ndmin)
+    found = made_at(device, as_array, x, dtype, ndmin)
+    return bottom().copy(found) if copy and isinstance(found, Array) and is_lent(found) else found
 
 
 def as_array(x: Any, dtype: Any = None, ndmin: int = 0) -> Any:

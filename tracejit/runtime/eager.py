@@ -18,11 +18,15 @@ from tracejit.core.devices import default_place, tally
 from tracejit.core.errors import LeakedTracerError, TracejitError
 from tracejit.core.interpreter import install_bottom
 from tracejit.core.primitive import Primitive, impl
+from tracejit.core.scalars import PYTHON_SCALARS
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.avals import ShapedArray
+from tracejit.ir.dtypes import DTYPES
 from tracejit.ops.devices import device_put_p
 from tracejit.runtime.placement import (
+    HOST_OPERANDS,
     adopt,
+    adopted,
     backend_at,
     buffer_at,
     commit,
@@ -36,6 +40,7 @@ __all__ = ["Eager"]
 Wrap = Callable[[ShapedArray, Any], Array]
 ControlRunner = Callable[[Primitive, tuple[Any, ...], dict[str, Any], str | None, Wrap], Any]
 
+_HOST_TYPES = frozenset((np.ndarray, *PYTHON_SCALARS, *(d.type for d in DTYPES.values())))
 _MOST_COMPILED = 4096
 _DEEPEST = 16
 """Operations that are put off in a row; so the masks of the library are, and loops are not."""
@@ -76,7 +81,11 @@ class Eager:
                     f"{primitive}: the traced value {x!r} was used after its function had been "
                     "traced. Return it from the function instead of storing it outside."
                 )
-            away = away or (isinstance(x, Array) and x.aval.device is not None)
+            if isinstance(x, Array):
+                away = away or x.aval.device is not None
+            elif type(x) not in _HOST_TYPES and not isinstance(x, HOST_OPERANDS):
+                get_aval(x)  # raises for what is no foreign array either
+                return self.process(primitive, tuple([adopted(y) for y in operands]), params)
             avals.append(get_aval(x))
         if away or not (placed or default_place.get() is None) or primitive is device_put_p:
             return self._placed(primitive, operands, tuple(avals), params)
@@ -203,7 +212,7 @@ class Eager:
         if x.aval.device is None:
             return wrap(x.aval, x.buf.copy())
         backend, number = backend_at(x.aval.device)
-        (buf,) = backend.evaluate(lambda xp, a: [xp.array(a, copy=True)], [x.buf], number)
+        (buf,) = backend.evaluate(lambda xp, a: [xp.array(a)], [x.buf], number)
         return wrap(x.aval, buf)
 
     def share(self, x: Array, **how: Any) -> Any:

@@ -77,6 +77,10 @@ class CompiledProgram:
         shape, dtype = self._outputs[number]
         return self.backend.allocator(shape, dtype, self._number)
 
+    def copy(self, buffer: Any) -> Any:
+        """Return a copy of a buffer."""
+        return self.backend.evaluate(lambda xp, x: [xp.array(x)], [buffer], self._number)[0]
+
     def run(self, buffers: Sequence[Any]) -> list[Any]:
         """Run on input buffers, which are read in place, and return new buffers.
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from tracejit.control.call import call
-from tracejit.core.array import Array, Donated, is_lent, set_buf, uncommitted
+from tracejit.core.array import Array, uncommitted
 from tracejit.core.devices import default_place, device_at
 from tracejit.core.errors import DeviceError, DTypeError, StructureError
 from tracejit.core.interpreter import active
@@ -27,8 +24,9 @@ from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program
 from tracejit.ops.devices import device_put
 from tracejit.runtime.dispatch import MISS, make_dispatcher
+from tracejit.runtime.donation import is_alone, run_donating
 from tracejit.runtime.executor import CompiledProgram, compiled
-from tracejit.runtime.placement import Destination, adopt, adopted, buffer_at, place_for
+from tracejit.runtime.placement import Destination, adopted, buffer_at, place_for
 from tracejit.runtime.stages import Lowered
 from tracejit.transforms.abstract import ShapeDtypeStruct
 from tracejit.transforms.stage import stage_tree
@@ -146,20 +144,13 @@ class JitFunction:
         place = entry.place
         here = [isinstance(x, Array) and x.aval.device == place for x in leaves]
         given = [
-            d and (_alone(x) if own else place is not None and bool(a.shape))
+            d and (is_alone(x) if own else place is not None and bool(a.shape))
             for d, own, x, a in zip(entry.donated, here, leaves, avals, strict=True)
         ]
         ready = self._compiled(entry, given)
         buffers = [buffer_at(x, a, place) for x, a in zip(leaves, avals, strict=True)]
         donated = [x for x, own, d in zip(leaves, here, given, strict=True) if own and d]
-        passed = [id(b) for b in buffers]
-        if any(passed.count(id(x.buf)) > 1 for x in donated):
-            raise StructureError(
-                f"an argument that is donated to {self.__name__} is passed twice; donate a copy"
-            )
-        out = ready(buffers)
-        for x in donated:
-            set_buf(x, Donated(self.__name__))
+        out = run_donating(ready, buffers, donated, self.__name__)
         return out[0] if entry.single else entry.out_treedef.unflatten(out)
 
     def _remember(
@@ -188,9 +179,6 @@ class JitFunction:
         try:
             return get_aval(x)
         except DTypeError as error:
-            found = adopt(x)
-            if found is not None:
-                return found.aval.placeless
             raise DTypeError(
                 f"argument {self._path(x, args, kwargs)} of {self.__name__}: "
                 f"{str(error).splitlines()[0]}; to pass it as a value known at trace time use "
@@ -393,18 +381,6 @@ class JitFunction:
         with self._lock:
             self._entries.clear()
             self._fast = ()
-
-
-def _alone(x: Array) -> bool:
-    """Whether no other array, and no view, has the memory of `x`."""
-    if is_lent(x):
-        return False
-    buf = x.buf
-    base = getattr(buf, "base", None)
-    if base is not None and (x.aval.device is not None or isinstance(base, np.ndarray)):
-        return False
-    # The references are the slot of `x`, the name `buf`, and the argument of getrefcount.
-    return sys.getrefcount(buf) <= 3
 
 
 def _follow(constant: Any) -> Any:

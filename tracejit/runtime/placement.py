@@ -22,8 +22,8 @@ from tracejit.ir.avals import ShapedArray
 from tracejit.runtime.backends import backends_made, get_backend
 
 __all__ = [
-    "HOST_BACKEND", "Destination", "adopt", "adopted", "backend_at", "buffer_at", "commit",
-    "conflict", "in_use", "place_for", "put", "to_buffer",
+    "HOST_BACKEND", "HOST_OPERANDS", "Destination", "adopt", "adopted", "backend_at", "buffer_at",
+    "commit", "conflict", "in_use", "place_for", "put", "to_buffer",
 ]  # fmt: skip
 
 # A scalar is uploaded once; the numbers of a program are few.
@@ -33,7 +33,8 @@ _scalars: OrderedDict[Any, Any] = OrderedDict()
 HOST_BACKEND = "llvm"
 """What compiles for the host, unless ``jit(f, backend=...)`` says otherwise."""
 
-_HOST_OPERANDS = (np.ndarray, np.generic, bool, int, float, complex)
+HOST_OPERANDS = (np.ndarray, np.generic, bool, int, float, complex)
+"""Types of operands that are no arrays of ours."""
 
 _found: dict[str, tuple[Backend, int]] = {}
 
@@ -217,7 +218,7 @@ _CUDA_TYPES = (2, 13)  # kDLCUDA, kDLCUDAManaged
 
 def adopted(x: Any) -> Any:
     """Return an argument as an Array if it is a foreign array on a device, else as it is."""
-    if isinstance(x, (Array, *_HOST_OPERANDS)):
+    if isinstance(x, (Array, *HOST_OPERANDS)):
         return x
     found = adopt(x)
     return x if found is None else found

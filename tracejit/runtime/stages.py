@@ -13,6 +13,7 @@ from tracejit.core.pytree import PyTreeDef, tree_flatten
 from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program
+from tracejit.runtime.donation import is_alone, run_donating
 from tracejit.runtime.executor import CompiledProgram, compiled
 from tracejit.runtime.placement import HOST_BACKEND, adopted, buffer_at
 from tracejit.transforms.abstract import ShapeDtypeStruct
@@ -130,9 +131,18 @@ class Compiled:
                 )
             if got.shape != aval.shape or got.dtype != aval.dtype:
                 raise StructureError(f"this was compiled for {aval!r}; got {got!r}")
-        out = self._ready(
-            [buffer_at(x, a, place) for x, a in zip(leaves, self._avals, strict=True)]
-        )
+        buffers, given = [], []
+        donated = self._ready.donated or (False,) * len(leaves)
+        for x, aval, d in zip(leaves, self._avals, donated, strict=True):
+            here = isinstance(x, Array) and x.aval.device == place
+            give = d and here and is_alone(x)
+            buf = buffer_at(x, aval, place)
+            if give:
+                given.append(x)
+            elif d and (here or place is None or not aval.shape):
+                buf = self._ready.copy(buf)  # others read it
+            buffers.append(buf)
+        out = run_donating(self._ready, buffers, given, self._ready.program.name)
         return self._out_treedef.unflatten(out)
 
     def text(self, stage: str | None = None) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tracejit.core.array import Array, from_numpy, uncommitted
 from tracejit.core.errors import LeakedTracerError, StructureError
-from tracejit.core.interpreter import current_interpreter, interpreting
+from tracejit.core.interpreter import bottom, current_interpreter, interpreting
 from tracejit.core.primitive import Primitive
 from tracejit.core.pytree import (
     PyTreeDef,
@@ -130,6 +130,8 @@ class StageInterpreter:
             if not aval.shape and x.aval.device is None and aval.dtype is not float0:
                 return Literal(_python_value(x.buf), aval)
             return self._constant(x, aval, x)
+        if not isinstance(x, (np.ndarray, np.generic)):
+            return self._constant(x, aval, bottom().adopt(x))
         if not aval.shape and aval.dtype is not float0:
             return Literal(_python_value(x), aval)
         return self._constant(x, aval, None)
