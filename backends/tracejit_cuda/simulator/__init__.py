@@ -11,8 +11,8 @@ It tells whether kernels are right, not whether they are fast.
 
 from __future__ import annotations
 
+from tracejit_cuda.simulator.arrays import DeviceArray
 from tracejit_cuda.simulator.engine import SimulatorError
-from tracejit_cuda.simulator.memory import DeviceArray
 from tracejit_cuda.simulator.runtime import SimulatorRuntime
 
 __all__ = ["DeviceArray", "SimulatorError", "SimulatorRuntime"]

@@ -113,7 +113,7 @@ def missing() -> str:
         return ""
     if wanted := os.environ.get("TRACEJIT_CXX"):
         return f"the compiler that TRACEJIT_CXX names does not run: {wanted}"
-    return "the simulator of CUDA needs a C++ compiler: install g++ or clang, or pip install ziglang"
+    return "the simulator of CUDA needs a C++ compiler: g++, clang, or `pip install ziglang`"
 
 
 def _need_compiler() -> Compiler:
@@ -253,7 +253,12 @@ def build_kernels(source: str, names: Sequence[str], checked: bool, switch: str 
 
 def _checks(compiler: Compiler) -> tuple[str, ...]:
     """Return the options that instrument; the run times they call are the engine's."""
-    options = ("-DCUDASIM_CHECK", "-g1", "-fsanitize=thread", f"-fsanitize={SANITIZED}")
+    options: tuple[str, ...] = (
+        "-DCUDASIM_CHECK",
+        "-g1",
+        "-fsanitize=thread",
+        f"-fsanitize={SANITIZED}",
+    )
     options += ("-fno-sanitize-recover=all",)
     if compiler.is_clang:
         return (*options, "-mllvm", "-tsan-distinguish-volatile=1")

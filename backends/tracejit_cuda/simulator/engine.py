@@ -10,14 +10,14 @@ import ctypes
 import functools
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tracejit_cuda.runtime import CudaError
 from tracejit_cuda.simulator.build import build_engine, build_kernels
+from tracejit_cuda.simulator.memory import live
 
 __all__ = ["Engine", "Module", "SimulatorError"]
 
@@ -48,13 +48,17 @@ class SimulatorError(CudaError):
         block: int | None = None,
         thread: int | None = None,
         line: int | None = None,
+        label: str = "",
     ) -> None:
         self.kernel, self.kind = kernel, kind
         self.block, self.thread, self.line = block, thread, line
-        who = [f"thread {thread}"] if thread is not None else []
-        who += [f"block {block}"] if block is not None else []
-        parts = [f"kernel {kernel}", *([" of ".join(who)] if who else [])]
-        parts += [f"line {line}"] if line is not None else []
+        parts = [label] if label else []
+        parts.append(f"kernel {kernel}")
+        if block is not None:
+            of_block = f"block {block}"
+            parts.append(of_block if thread is None else f"thread {thread} of {of_block}")
+        if line is not None:
+            parts.append(f"line {line}")
         super().__init__(f"{', '.join(parts)}: {kind}: {message}")
 
 
@@ -137,10 +141,17 @@ class Engine:
         self._buffers = self.library.cudasim_buffers
         self._buffers.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64]
         self._buffers.restype = None
+        self._known = (-1, -1)
+        self._lock = threading.Lock()
 
-    def describe_memory(self, bases: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any]) -> None:
-        """Say which memory checked launches may use: sorted starts, and sizes, as uint64."""
-        self._buffers(bases.ctypes.data, sizes.ctypes.data, len(bases))
+    def _describe_memory(self, device: int) -> None:
+        """Say which memory a checked launch may use, if that has changed."""
+        known = self._known[1] if self._known[0] == device else -1
+        found = live(device, known)
+        if found is not None:
+            version, starts, sizes = found
+            self._buffers(starts.ctypes.data, sizes.ctypes.data, len(starts))
+            self._known = (device, version)
 
     def launch(
         self,
@@ -151,10 +162,12 @@ class Engine:
         shared: int,
         arguments: ctypes.Array[Any],
         *,
+        device: int,
         reverse: bool,
         cooperative: bool,
         checked: bool,
         seconds: float,
+        label: str,
     ) -> None:
         """Run a kernel to its end.
 
@@ -178,7 +191,11 @@ class Engine:
             seconds,
             ctypes.pointer(failure),
         )
-        if self._launch(ctypes.byref(launch)):
+        with self._lock:
+            # What nothing refers to any more is no memory for the kernel.
+            self._describe_memory(device)
+            failed = self._launch(ctypes.byref(launch))
+        if failed:
             raise SimulatorError(
                 name,
                 failure.kind.decode(),
@@ -186,6 +203,7 @@ class Engine:
                 failure.block if failure.block >= 0 else None,
                 failure.thread if failure.thread >= 0 else None,
                 failure.line or _line(str(module.path), failure.code, _base(module)),
+                label,
             )
 
 
