@@ -6,12 +6,13 @@ form are what is compiled: launches of other sizes with the same form share the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Store, expressions, statements
 from tracejit.ir.scalar import Expr, Loop, split_affine, walk
-from tracejit_cuda.nests import Map, Nest, Rows, extent, nests, size_of, stages
+from tracejit_cuda.nests import Map, Nest, Rows, access, extent, nests, size_of, stages
 
 __all__ = [
     "TILE",
@@ -43,7 +44,7 @@ SMALLEST_TILED = 1 << 12
 SERIAL_ROW = 8
 """Length of a row up to which one thread runs it."""
 KEPT_BYTES = 128
-"""Bytes of one load of a row that a thread keeps in registers; half in blocks of 1,024 threads,
+"""Bytes of a row that a thread keeps in registers; half in blocks of 1,024 threads,
 whose threads have 64 registers each, and less of 8-byte elements, whose functions need more."""
 LARGEST_KEPT = 4000
 """Scalar operations of a thread's part of a row, written out, up to which it is kept."""
@@ -282,7 +283,14 @@ def _rows_form(
     )
     chunks = -(-length // (width * threads))
     kept = 48 if largest == 8 else KEPT_BYTES // 2 if threads == 1024 else KEPT_BYTES
-    room = kept // (largest * width)
+    used = {
+        (access(x, p.loops[0]), n)
+        for n, p in enumerate(parts)
+        for x in p.loads()
+        if _along(x.args[0], p.loops[0], sizes, 1) is not None
+    }
+    again = sum(times > 1 for times in Counter(a for a, _ in used).values())
+    room = kept // (largest * width * max(again, 1))
     nodes = len(walk([r for p in parts for s in p.body for r in expressions(s)]))
     if len(parts) < 2 or chunks > room or nodes * chunks * width > LARGEST_KEPT:
         chunks = 0

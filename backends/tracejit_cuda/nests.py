@@ -13,13 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store, expressions, statements
-from tracejit.ir.scalar import Expr, Loop, Size, walk
+from tracejit.ir.scalar import Expr, IndexVar, Loop, Size, index, substitute, walk
 
 __all__ = [
+    "Access",
     "Map",
     "Nest",
     "Rows",
     "Stage",
+    "access",
     "extent",
     "loads",
     "nests",
@@ -57,6 +59,24 @@ class Stage(NamedTuple):
         """Return the loads in a fixed order."""
         roots = [x for s in self.body for x in expressions(s)]
         return [e for e in walk(roots) if e.op == "load"]
+
+
+class Access(NamedTuple):
+    """A load along a stage, whatever the loop's variable is called."""
+
+    buffer: int
+    offset: Expr
+
+
+_ALONG = IndexVar("along", 0)
+
+
+def access(x: Expr, loop: Loop) -> Access:
+    """Return what a load reads, for comparison with those of other stages."""
+    (offset,) = substitute(
+        x.args, lambda e: index(_ALONG) if e.op == "index" and e.attr is loop.var else None
+    )
+    return Access(x.attr, offset)
 
 
 def nests(kernel: Kernel) -> list[Nest]:

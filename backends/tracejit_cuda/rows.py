@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
 
 from tracejit.ir.kernel import For, Reduce, Statement, Store, expressions
-from tracejit.ir.scalar import Expr, IndexVar, Loop, index, substitute
+from tracejit.ir.scalar import Expr, Loop
 from tracejit_cuda import scalars
 from tracejit_cuda.forms import RowsForm
-from tracejit_cuda.nests import Map, Rows, Stage, loads, stages, stores
+from tracejit_cuda.nests import Access, Map, Rows, Stage, access, loads, stages, stores
 from tracejit_cuda.serial import Serial, State, grouped, reference
 
 __all__ = ["write_rows"]
@@ -108,27 +107,17 @@ class _Team:
             step()
 
 
-class _Access(NamedTuple):
-    """A load along the row, whatever the loop's variable is called."""
-
-    buffer: int
-    offset: Expr
-
-
-_ALONG = IndexVar("along", 0)
-
-
 class _Wide(_Team):
     """Stages of one loop each, `width` neighbours at a time."""
 
     def run(self) -> None:
         """Write all stages."""
         number = 0
-        self.along: set[_Access] = set()
+        self.along: set[Access] = set()
         for stage in stages(self.stages):
             for x in stage.loads():
                 if number in self.how.together:
-                    self.along.add(_access(x, stage.loops[0]))
+                    self.along.add(access(x, stage.loops[0]))
                 number += 1
         super().run()
 
@@ -175,7 +164,7 @@ class _Wide(_Team):
 
     def aligned(self, stage: Stage) -> list[Expr]:
         """Return the loads of a stage that are made a chunk at a time."""
-        return [x for x in stage.loads() if _access(x, stage.loops[0]) in self.along]
+        return [x for x in stage.loads() if access(x, stage.loops[0]) in self.along]
 
     def kind(self, x: Expr) -> str:
         """Return the type of a chunk of a load."""
@@ -194,8 +183,8 @@ class _Kept(_Wide):
 
     def run(self) -> None:
         """Write all stages."""
-        self.kept: dict[_Access, str] = {}
-        self.filled: set[_Access] = set()
+        self.kept: dict[Access, str] = {}
+        self.filled: set[Access] = set()
         self.number = ""
         super().run()
 
@@ -204,7 +193,7 @@ class _Kept(_Wide):
         e, v = self.e, self.how.width
         (loop,) = stage.loops
         written = stores(self.stages)
-        mine = {_access(x, loop): x for x in self.aligned(stage)}
+        mine = {access(x, loop): x for x in self.aligned(stage)}
         for key, x in mine.items():
             if key not in self.kept and key.buffer not in written:
                 self.kept[key] = e.name("row")
@@ -221,7 +210,7 @@ class _Kept(_Wide):
 
     def fetch(self, x: Expr, loop: Loop) -> str:
         """Return the place of a chunk in registers, loaded by the first stage that needs it."""
-        key = _access(x, loop)
+        key = access(x, loop)
         if key not in self.kept:
             return super().fetch(x, loop)
         place = f"{self.kept[key]}[{self.number}]"
@@ -230,11 +219,3 @@ class _Kept(_Wide):
             self.e.line(f"{place} = *(const {self.kind(x)}*)({address});")
             self.filled.add(key)
         return place
-
-
-def _access(x: Expr, loop: Loop) -> _Access:
-    """Return what a load reads, for comparison with those of other stages."""
-    (offset,) = substitute(
-        x.args, lambda e: index(_ALONG) if e.op == "index" and e.attr is loop.var else None
-    )
-    return _Access(x.attr, offset)
