@@ -67,8 +67,7 @@ cudasim_change:
 
 inline void prepare(Context& context, char* stack, void (*entry)()) {
   void** top = reinterpret_cast<void**>(stack + STACK_BYTES);
-  *--top = nullptr;  // keeps the stack aligned as after a call; nobody returns to it
-  *--top = nullptr;
+  *--top = nullptr;  // where the entry would return to: it sees a stack aligned as after a call
   *--top = reinterpret_cast<void*>(entry);
   for (int i = 0; i < 6; i++) *--top = nullptr;
   context.top = top;
