@@ -1,4 +1,4 @@
-"""Programs that move elements: windows, joining, padding, rolling, transposing, updates of boxes."""
+"""Programs that move elements: windows, joining, padding, transposing, updates of boxes."""
 
 from __future__ import annotations
 

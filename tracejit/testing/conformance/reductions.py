@@ -112,7 +112,7 @@ CASES = [
     Case("columns/vectors", lambda x: x.sum(0), given(floats(40, 1024, dtype=F64))),
     Case("columns/argmax", places(0), given(tied(50, 70))),
     Case("middle/argmin", places(1), given(tied(6, 50, 7))),
-    Case("middle/long", lambda x: x.sum(1), given(floats(4, 2000, 6))),
+    Case("middle/long", lambda x: x.sum(1), given(floats(4, 2000, 6, low=0))),
     *(case for length in (5, 33, 1000, 5000) for case in of_rows(length)),
     Case("rows/20000", row_products, given(floats(2, 20000, low=0), floats(2, 20000, low=0))),
     Case("rows/many", row_products, given(floats(3000, 9), floats(3000, 9))),
