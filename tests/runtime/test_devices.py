@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ import tracejit
 import tracejit.numpy as tnp
 from tracejit import lax
 from tracejit.core.array import Array, Uncommitted
-from tracejit.core.errors import DeviceError, DonatedError
+from tracejit.core.errors import DeviceError, DonatedError, ShapeError
+from tracejit.ir.verify import verify
 from tracejit.runtime.backends import BackendError
 from tracejit.tools.explain import explain
 
@@ -234,7 +236,29 @@ def test_the_context_nests_and_decorates(cuda: Any) -> None:
         return tnp.zeros(1) if n == 0 else make(n - 1)
 
     assert make(2).device == "cuda:0"
-    assert tracejit.default_device() == "cpu"
+
+
+def test_a_decorated_function_may_run_in_several_threads(cuda: Any) -> None:
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    @tracejit.device("cuda:1")
+    def inside(enters: threading.Event, waits: threading.Event) -> Any:
+        enters.set()
+        waits.wait(10)
+        return tracejit.default_device()
+
+    def first() -> Any:
+        found = inside(first_is_in, second_is_in)
+        first_is_out.set()
+        return found, tracejit.default_device()
+
+    def second() -> Any:
+        first_is_in.wait(10)
+        return inside(second_is_in, first_is_out), tracejit.default_device()
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(run) for run in (first, second)]
+        assert [run.result() for run in both] == [("cuda:1", "cpu")] * 2
 
 
 # ------------------------------------------------------------------------------------ eager
@@ -307,7 +331,7 @@ def test_constants_of_the_library_are_made_on_the_device(cuda: Any) -> None:
     mask = tnp.isnan(np.int64(3))  # of no array at all
     assert not mask
     assert (mask | mask).item() is False
-    y = tnp.float64(0.0)
+    y = lax.full((1,), 0.0)
     for _ in range(2000):  # is not put off for ever
         y = y + 1.0
     assert y == 2000.0
@@ -377,6 +401,14 @@ def test_errors_of_operations_are_not_compiled(cuda: Any) -> None:
     x = tracejit.device_put(X, "cuda")
     with pytest.raises(ValueError, match="shapes must be equal"):
         x + np.ones(2)
+
+
+    def refuse(*args: Any) -> Any:
+        raise ShapeError("no")
+
+    cuda.evaluate = refuse
+    with pytest.raises(ShapeError, match="no"):
+        x + 1.0
     assert cuda.compiled == 0
 
 
@@ -592,6 +624,13 @@ def test_jit_within_transformations(cuda: Any) -> None:
         tracejit.jit(lambda x: f(x) + 1.0)(tnp.asarray(X))
     same(tracejit.jit(tracejit.grad(f), device="cuda")(X), 3 * X**2)
 
+    def times(x: Any) -> Any:
+        two = f(np.ones(2))
+        assert two.device == "cuda"
+        return (x * two).sum()
+
+    same(tracejit.grad(times)(tnp.sin(X)), np.full((2, 3), 2.0))
+
 
 def test_traced_arrays_know_their_device(cuda: Any) -> None:
     seen = []
@@ -609,8 +648,10 @@ def test_traced_arrays_know_their_device(cuda: Any) -> None:
     assert seen == ["cpu", "cuda:1"]
     with pytest.raises(DeviceError, match="what is traced"):
         tracejit.jit(lambda x: x.to_device("cuda"))(tnp.asarray(X))
-    program = tracejit.make_program(f)(tracejit.device_put(X, "cuda:1"))
+    far = tracejit.device_put(X, "cuda:1")
+    program = tracejit.make_program(lambda x: lax.fori_loop(0, 2, lambda i, v: v + far, x))(far)
     assert "@" not in str(program)
+    verify(program)
 
 
 def test_donation(cuda: Any, foreign: Any) -> None:
@@ -627,6 +668,8 @@ def test_donation(cuda: Any, foreign: Any) -> None:
     assert z.buf is not y.buf
     same(y, X + 1)
     same(view, X[:1] + 1)
+    f(view)
+    same(y, X + 1)
     adopted = tnp.asarray(foreign(X.copy()))
     same(f(adopted), X + 1)
     same(adopted, X)
