@@ -14,6 +14,7 @@ from tracejit.ir.dtypes import DTYPES
 from tracejit_cuda import nvrtc, scalars
 from tracejit_cuda.prelude import OPTIONS, PRELUDE
 
+needs_nvrtc = pytest.mark.skipif(bool(nvrtc.missing()), reason="NVRTC is not installed")
 F16, BF16, F32, F64 = (DTYPES[n] for n in ("f16", "bf16", "f32", "f64"))
 
 
@@ -40,11 +41,11 @@ def check_bits(have: Any, want: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def conversions(simulate: Any) -> Any:
+def conversions(launched: Any) -> Any:
     pairs = [(a, b) for a in (F16, BF16) for b in (F32, F64)]
     pairs += [(b, a) for a, b in pairs]
     names = [f"k_{a}_{b}" for a, b in pairs]
-    return simulate(
+    return launched(
         "".join(
             elementwise(
                 name, scalars.storage_name(a), scalars.storage_name(b), scalars.convert("x", a, b)
@@ -93,10 +94,10 @@ def test_rounding_to_narrow_floats(conversions: Any, wide: Any, narrow: Any) -> 
 
 
 @pytest.mark.parametrize("dtype", [F32, F64], ids=str)
-def test_digamma(simulate: Any, dtype: Any) -> None:
+def test_digamma(launched: Any, dtype: Any) -> None:
     kind = scalars.type_name(dtype)
     text = scalars.pointwise("digamma", ("x",), dtype, dtype)
-    kernel = simulate(elementwise("k", kind, kind, text), ["k"])["k"]
+    kernel = launched(elementwise("k", kind, kind, text), ["k"])["k"]
     rng = np.random.default_rng(0)
     x = np.concatenate(
         [rng.uniform(0, 12, 300), 2.0 ** rng.uniform(-40, 200, 100) / 2.0**80,
@@ -125,10 +126,10 @@ extern "C" __global__ void sum_KIND(const sum_KIND_args a) {
 
 
 @pytest.fixture(scope="module")
-def sums(simulate: Any) -> Any:
+def sums(launched: Any) -> Any:
     kinds = ("float", "double")
     source = "".join(SUM.replace("KIND", kind) for kind in kinds)
-    return simulate(source, [f"sum_{kind}" for kind in kinds])
+    return launched(source, [f"sum_{kind}" for kind in kinds])
 
 
 @pytest.mark.parametrize("dtype", [F32, F64], ids=str)
@@ -187,9 +188,9 @@ extern "C" __global__ void {name}(const {name}_args a) {{
 
 
 @pytest.fixture(scope="module")
-def teams(simulate: Any) -> Any:
+def teams(launched: Any) -> Any:
     names = [f"team_{team}_{short}" for team in TEAMS for short in KINDS]
-    return simulate("".join(map(reducing, KINDS)), names)
+    return launched("".join(map(reducing, KINDS)), names)
 
 
 UFUNCS = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
@@ -240,7 +241,7 @@ extern "C" __global__ void OP_KIND(const OP_KIND_args a) {
 """
 
 
-def test_arguments_of_extremes(simulate: Any) -> None:
+def test_arguments_of_extremes(launched: Any) -> None:
     """The first of the extremes, or of the nans; as NumPy, in every thread."""
     shorts = ["bool", "i8", "u64", "f32", "f64"]
     kinds = {short: scalars.type_name(DTYPES[short]) for short in shorts}
@@ -249,7 +250,7 @@ def test_arguments_of_extremes(simulate: Any) -> None:
         for op in ("argmax", "argmin")
         for short, kind in kinds.items()
     )
-    kernels = simulate(source, [f"{op}_{short}" for op in ("argmax", "argmin") for short in kinds])
+    kernels = launched(source, [f"{op}_{short}" for op in ("argmax", "argmin") for short in kinds])
     rng = np.random.default_rng(0)
     for short in shorts:
         dtype = DTYPES[short]
@@ -272,7 +273,7 @@ def test_arguments_of_extremes(simulate: Any) -> None:
 # ------------------------------------------------------------------- memory and the whole grid
 
 
-def test_dynamic_shared_memory(simulate: Any) -> None:
+def test_dynamic_shared_memory(launched: Any) -> None:
     source = """
 struct reverse_args { const double* x; double* out; };
 extern "C" __global__ void reverse(const reverse_args a) {
@@ -282,13 +283,12 @@ extern "C" __global__ void reverse(const reverse_args a) {
   a.out[threadIdx.x] = kept[blockDim.x - 1 - threadIdx.x];
 }
 """
-    nvrtc.compile_cubin(PRELUDE + source, "sm_90", OPTIONS)
     x = np.arange(64.0)
-    kernel = simulate(source, ["reverse"])["reverse"]
+    kernel = launched(source, ["reverse"])["reverse"]
     np.testing.assert_array_equal(kernel([x, np.zeros(64)], threads=64, shared=512)[1], x[::-1])
 
 
-def test_barrier_of_the_grid(simulate: Any) -> None:
+def test_barrier_of_the_grid(launched: Any) -> None:
     """Blocks see what all wrote before, wait after wait and launch after launch."""
     source = """
 struct rounds_args { long long* x; unsigned int* state; long long rounds; };
@@ -303,7 +303,7 @@ extern "C" __global__ void rounds(const rounds_args a) {
   }
 }
 """
-    kernel = simulate(source, ["rounds"])["rounds"]
+    kernel = launched(source, ["rounds"])["rounds"]
     for blocks, rounds in [(5, 3), (2, 1), (1, 2)]:
         x, state = np.arange(blocks) * 100, np.zeros(2, np.uint32)
         for _ in range(2):
@@ -313,6 +313,7 @@ extern "C" __global__ void rounds(const rounds_args a) {
             assert state[0] == 0
 
 
+@needs_nvrtc
 @pytest.mark.parametrize("short", ["bool", "i8", "u16", "i32", "i64", "f16", "bf16", "f32", "f64"])
 def test_wide_vectors_are_one_access(short: str) -> None:
     """Sixteen bytes are loaded and stored at once, through the read-only cache."""
@@ -340,6 +341,7 @@ extern "C" __global__ void k(const {kind}* __restrict__ a, {kind}* __restrict__ 
     assert ".local" not in ptx
 
 
+@needs_nvrtc
 def test_no_room_for_registers_is_taken() -> None:
     """Reductions of every kind spill nothing and index no array at run time."""
     extreme = EXTREME.replace("OP", "argmax").replace("KIND", "float")
