@@ -6,6 +6,21 @@ A Python scalar takes the dtype of what it meets, and scalars stretch.
 
 from tracejit.control.associative import associative_scan
 from tracejit.control.branch import cond, switch
+from tracejit.control.collectives import (
+    all_gather,
+    all_to_all,
+    axis_index,
+    axis_size,
+    pbroadcast,
+    pmax,
+    pmean,
+    pmin,
+    ppermute,
+    pshuffle,
+    psum,
+    psum_scatter,
+    pswapaxes,
+)
 from tracejit.control.loops import fori_loop
 from tracejit.control.loops import map_ as map
 from tracejit.control.scan import scan
@@ -149,6 +164,8 @@ __all__ = [
     "acos",
     "acosh",
     "add",
+    "all_gather",
+    "all_to_all",
     "argmax",
     "argmin",
     "asin",
@@ -157,6 +174,8 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "axis_index",
+    "axis_size",
     "batch_matmul",
     "bitcast_convert_type",
     "bitwise_and",
@@ -229,8 +248,17 @@ __all__ = [
     "neg",
     "nextafter",
     "pad",
+    "pbroadcast",
+    "pmax",
+    "pmean",
+    "pmin",
     "population_count",
     "pow",
+    "ppermute",
+    "pshuffle",
+    "psum",
+    "psum_scatter",
+    "pswapaxes",
     "real",
     "reciprocal",
     "reduce_and",

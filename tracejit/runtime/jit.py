@@ -29,6 +29,7 @@ from tracejit.runtime.executor import CompiledProgram, compiled
 from tracejit.runtime.placement import Destination, adopted, buffer_at, place_for
 from tracejit.runtime.stages import Lowered
 from tracejit.transforms.abstract import ShapeDtypeStruct
+from tracejit.transforms.batching import named_axes
 from tracejit.transforms.stage import stage_tree
 
 __all__ = ["JitFunction", "jit"]
@@ -339,7 +340,7 @@ class JitFunction:
             place = self._destination.place
             leaves = [device_put(x, place) if isinstance(x, (Array, Tracer)) else x for x in leaves]
         static = None if self._plain else self._static(args, kwargs)
-        key = ("recorded", treedef, static, place, *avals)
+        key = ("recorded", treedef, static, place, named_axes(), *avals)
         entry = self._entries.get(key)
         if entry is None or any(isinstance(v, Tracer) for _, v in entry.program.constants):
             # What closes over a tracer of an outer trace is staged anew in each.

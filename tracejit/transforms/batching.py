@@ -13,7 +13,7 @@ from tracejit.core.interpreter import Interpreter, current_interpreter, interpre
 from tracejit.core.primitive import Primitive
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.program import Program
+from tracejit.ir.program import Program, sub_programs
 from tracejit.ops._pointwise import move_axis
 from tracejit.ops.shape import broadcast_in_dim
 from tracejit.transforms.dce import dce
@@ -28,6 +28,7 @@ __all__ = [
     "batch_program",
     "force_axis",
     "lanes_aval",
+    "named_axes",
 ]
 
 Axis = int | None
@@ -37,7 +38,8 @@ axis_rules: dict[Primitive, Callable[..., Any]] = {}
 
 ``rule(axis_size, operands, axes, **params) -> (outputs, out_axes)`` is called, under the parent
 interpreter, by the interpreter whose axis has one of the names, also if no operand is batched.
-``outputs`` and ``out_axes`` are lists if the primitive has several.
+``axis_name`` is what is left of the names: ``None``, one, or a tuple.  ``outputs`` and ``out_axes``
+are lists if the primitive has several.
 """
 
 NamedAxis = tuple[Any, int]
@@ -45,6 +47,12 @@ NamedAxis = tuple[Any, int]
 
 # The axis of the batching in progress, for control operators: their bodies may name it.
 _named: ContextVar[NamedAxis | None] = ContextVar("named_axis", default=None)
+_around: ContextVar[tuple[NamedAxis, ...]] = ContextVar("named_axes", default=())
+
+
+def named_axes() -> tuple[NamedAxis, ...]:
+    """Return the named axes of the batchings around, the outermost first."""
+    return _around.get()
 
 
 class BatchTracer(Tracer):
@@ -102,7 +110,16 @@ class BatchInterpreter:
         with interpreting(self.parent), replaying(source_now()):
             if named and primitive in axis_rules and self._named_in(params["axis_name"]):
                 rule = axis_rules[primitive]
-                out, out_axes = rule(self.axis_size, values, axes, **params)
+                rest = {**params, "axis_name": self._left(params["axis_name"])}
+                out, out_axes = rule(self.axis_size, values, axes, **rest)
+            elif not batched and values and _mentions(params, self.axis_name):
+                # A collective inside needs the lanes, though they all get the same.
+                values[0], axes[0] = force_axis(values[0], None, 0, self.axis_size), 0
+                token = _named.set((self.axis_name, self.axis_size))
+                try:
+                    out, out_axes = tables.batch[primitive](values, axes, **params)
+                finally:
+                    _named.reset(token)
             elif not batched:
                 return self.parent.process(primitive, operands, params)
             elif named and primitive.control:
@@ -119,6 +136,11 @@ class BatchInterpreter:
 
     def _named_in(self, names: Any) -> bool:
         return names == self.axis_name or (isinstance(names, tuple) and self.axis_name in names)
+
+    def _left(self, names: Any) -> Any:
+        """Return the names but the own one: ``None``, one, or a tuple."""
+        rest = tuple(n for n in names if n != self.axis_name) if isinstance(names, tuple) else ()
+        return (rest[0] if len(rest) == 1 else rest) if rest else None
 
     def join(self, x: Any, axis: Axis) -> Any:
         """Return a value with a batch axis as the program sees it."""
@@ -161,6 +183,8 @@ def batch_flat(
         Where their batch axes are; None where all lanes have the same.
     """
     interpreter = BatchInterpreter(current_interpreter(), axis_size, axis_name)
+    around = _around.get() if axis_name is None else (*_around.get(), (axis_name, axis_size))
+    token = _around.set(around)
     try:
         inputs = [interpreter.join(x, axis) for x, axis in zip(args, in_axes, strict=True)]
         with interpreting(interpreter):
@@ -168,7 +192,30 @@ def batch_flat(
         pairs = [interpreter.split(x) for x in results]
     finally:
         interpreter.finished = True
+        _around.reset(token)
     return [x for x, _ in pairs], [axis for _, axis in pairs]
+
+
+def _mentions(params: dict[str, Any], name: Any) -> bool:
+    """Whether a collective over an axis stands in a Program among `params`."""
+    return any(name in _collective_names(program) for _, program in sub_programs(params))
+
+
+_names: weakref.WeakKeyDictionary[Program, frozenset[Any]] = weakref.WeakKeyDictionary()
+
+
+def _collective_names(program: Program) -> frozenset[Any]:
+    found = _names.get(program)
+    if found is None:
+        names: set[Any] = set()
+        for eq in program.equations:
+            if eq.primitive in axis_rules:
+                own = eq.params["axis_name"]
+                names.update(own if isinstance(own, tuple) else (own,))
+            for _, inner in sub_programs(eq.params):
+                names |= _collective_names(inner)
+        found = _names[program] = frozenset(names)
+    return found
 
 
 def force_axis(x: Any, axis: Axis, wanted: int, axis_size: int) -> Any:
