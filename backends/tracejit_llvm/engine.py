@@ -15,6 +15,7 @@ import ctypes
 import hashlib
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,7 +62,10 @@ class Engine:
         self.features = str(llvm.get_host_cpu_features().flatten())
         self._machines = [self._make_machine(level) for level in (0, 1)]
         self.layout = str(self._machines[0].target_data)
-        self._jit = llvm.create_lljit_compiler(self._make_machine(1))
+        # The older linker maps each section where there is room, perhaps too far for code to reach.
+        self._jit = llvm.create_lljit_compiler(
+            self._make_machine(1), use_jit_link=sys.platform != "win32"
+        )
         _keep_for_ever(self._jit)
         self.disk = DiskCache(cache_dir("llvm") if folder is USUAL else folder)
         self.counters = {"compiled": 0, "memory": 0, "disk": 0}
