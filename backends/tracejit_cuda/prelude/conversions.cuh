@@ -3,9 +3,7 @@
 // Truncate to an integer of 32 or 64 bits; what does not fit, and nan, is the least one.
 template <class Word, class T> TJ_DEVICE Word tj_fit(T x) {
   const T limit = sizeof(Word) == 8 ? T(0x1p63) : T(0x1p31);
-  // Only in double is there a number between the least int and one below it.
-  const bool above = sizeof(Word) < sizeof(T) ? x > -limit - T(1) : x >= -limit;
-  return above && x < limit ? Word(x) : tj_least<Word>();
+  return x >= -limit && x < limit ? Word(x) : tj_least<Word>();
 }
 
 // As NumPy on x86-64: through an integer that holds all of the target's, then the low bits.
