@@ -9,7 +9,14 @@ import pytest
 
 from tracejit.control.interpret import interpret
 from tracejit.testing.conformance import CASES, Case
+from tracejit_cuda.backend import CudaBackend
+from tracejit_cuda.runtime import CudaError
+from tracejit_cuda.simulator import SimulatorRuntime
 from tracejit_llvm import make_backend
+
+CHUNK = 16
+"""Cases whose kernels are compiled as one unit for the simulator."""
+CHUNKS = [CASES[n : n + CHUNK] for n in range(0, len(CASES), CHUNK)]
 
 
 def test_names_are_the_cases_own() -> None:
@@ -36,3 +43,38 @@ def test_llvm_computes_what_numpy_means(case: Case, staged: Any, llvm: Any) -> N
     program = staged(case)
     wanted = interpret(np, program.program, program.inputs)
     assert not program.difference(llvm(program), wanted)
+
+
+@pytest.fixture(scope="module", params=["unchecked", "checked"])
+def simulated(request: pytest.FixtureRequest, gathering: Any) -> Any:
+    """Return services of the CUDA backend over the simulator."""
+    runtime = SimulatorRuntime(checked=request.param == "checked")
+    if runtime.missing():
+        pytest.skip(runtime.missing())
+    return lambda: gathering(CudaBackend(runtime))
+
+
+@pytest.mark.parametrize("chunk", CHUNKS, ids=lambda chunk: chunk[0].name)
+def test_cuda_computes_what_llvm_does(
+    chunk: Any, staged: Any, llvm: Any, simulated: Any
+) -> None:
+    """Threads run in both orders; when checked, one order shows what they should not do."""
+    services = simulated()
+    executables = {case.name: services.executable(staged(case)) for case in chunk}
+    services.load()
+    runtime = services.runtime
+    wrong = []
+    for case in chunk:
+        wanted = llvm(staged(case))
+        for runtime.order in ("forward",) if runtime.checked else ("forward", "reverse"):
+            executable = executables[case.name]
+            inputs = [runtime.upload(x, 0) for x in staged(case).copies()]
+            outputs = [runtime.empty(a.shape, a.dtype, 0) for a in executable.plan.outputs]
+            try:
+                executable(inputs, outputs)
+                difference = staged(case).difference([x.get() for x in outputs], wanted)
+            except CudaError as error:
+                difference = f"{case.name}: {error}"
+            if difference:
+                wrong.append(f"{runtime.order}: {difference}")
+    assert not wrong, "\n".join(wrong)
