@@ -165,14 +165,12 @@ def _run(command: Sequence[str], what: str) -> None:
 def _link(compiler: Compiler, objects: Sequence[Path], target: Path, what: str) -> None:
     """Link under another name and rename, so that another process sees a whole file or none."""
     partial = target.with_name(f"{target.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    # The C++ library is in none of it, and without its name no C++ driver needs it.
-    plain = [] if compiler.is_zig else ["-nodefaultlibs"]
-    libraries = [] if compiler.is_zig else ["-lc", "-lgcc"]
-    _run(
-        [*compiler.command, "-shared", *plain, *map(str, objects), "-o", str(partial), "-lm"]
-        + libraries,
-        what,
-    )
+    if compiler.is_zig:
+        plain, libraries = ["-fno-sanitize=undefined"], ["-lm"]  # else it links a run time
+    else:
+        plain, libraries = ["-nodefaultlibs"], ["-lm", "-lc", "-lgcc"]  # no C++ library
+    parts = [*map(str, objects), *libraries]
+    _run([*compiler.command, "-shared", *plain, *parts, "-o", str(partial)], what)
     partial.replace(target)
 
 
@@ -181,7 +179,7 @@ def _link(compiler: Compiler, objects: Sequence[Path], target: Path, what: str) 
 
 def _language(compiler: Compiler) -> tuple[str, ...]:
     # zig turns checks of its own on where nothing is optimised.
-    return ("-x", "c++", *(("-fno-sanitize=all",) if compiler.is_zig else ()))
+    return ("-x", "c++", *(("-fno-sanitize=undefined",) if compiler.is_zig else ()))
 
 
 @functools.cache
@@ -231,7 +229,8 @@ def build_kernels(source: str, names: Sequence[str], checked: bool, switch: str 
         With the compiler's log, if the source does not compile.
     """
     compiler, engine = _need_compiler(), build_engine(switch)
-    options = ("-O1", *COMMON, "-fno-math-errno", *_language(compiler))
+    # Each page of a large frame is touched, so that none steps over the guard of its stack.
+    options = ("-O1", *COMMON, "-fno-math-errno", "-fstack-clash-protection", *_language(compiler))
     options += ("-include", str(SOURCES / "cudasim.h"))
     if checked:
         options += _checks(compiler)

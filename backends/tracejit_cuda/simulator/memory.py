@@ -24,6 +24,8 @@ FRESH = 0xA5
 """The bytes of fresh memory: as float64 -1.3e-130, as int32 -1515870811."""
 
 ALIGNMENT = 16
+GUARD = 64 << 10
+"""Bytes before and after an allocation that nobody may touch: whole pages of any processor."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -123,18 +125,18 @@ class Heap:
 
 
 def _map(nbytes: int) -> tuple[int, int, int]:
-    """Return a mapping with a page before and after, its length, and where the data start."""
+    """Return a mapping with guards before and after, its length, and where the data start."""
     page = mmap.PAGESIZE
     padded = -(-nbytes // ALIGNMENT) * ALIGNMENT
     room = -(-padded // page) * page
-    length = room + 2 * page
+    length = room + 2 * GUARD
     access = mmap.PROT_READ | mmap.PROT_WRITE
     start = _libc.mmap(None, length, access, _PRIVATE, -1, 0)
     if start == _FAILED or start is None:
         raise MemoryError(f"the host has no room for {nbytes:,} bytes of a simulated device")
-    for guard in (start, start + page + room):
-        _libc.mprotect(guard, page, 0)
-    address: int = start + page + room - padded
+    for guard in (start, start + GUARD + room):
+        _libc.mprotect(guard, GUARD, 0)
+    address: int = start + GUARD + room - padded
     ctypes.memset(address, FRESH, padded)
     return start, length, address
 

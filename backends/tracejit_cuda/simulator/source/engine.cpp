@@ -6,7 +6,6 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <initializer_list>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
@@ -166,7 +165,8 @@ void on_signal(int number, siginfo_t* details, void* context) {
     return;
   }
 #if defined(__x86_64__) && defined(REG_RIP)
-  run.failure->code = static_cast<uint64_t>(
+  // As if it were a call that had been made there.
+  run.failure->code = 1 + static_cast<uint64_t>(
       static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP]);
 #else
   (void)context;
@@ -256,6 +256,7 @@ EXPORT int cudasim_launch(const Launch* launch) {
   run.block = nullptr;
   run.thread = nullptr;
   run.events = 0;
+  run.line = 0;
   run.busy = run.expired = 0;
   launch->touch();  // the loader makes thread-local storage when it is first used
   Module module = {reinterpret_cast<uintptr_t>(launch->entry), {}, {}};
@@ -339,9 +340,11 @@ EXPORT void cudasim_yield() {
   cudasim_sleep(0);
 }
 
-EXPORT void cudasim_check_atomic(const volatile void* address, unsigned size, int, int line) {
-  run.failure->code = reinterpret_cast<uint64_t>(__builtin_return_address(0));
-  if (run.active) atomic_access(address, size, line);
+EXPORT void cudasim_check_atomic(const volatile void* address, unsigned size, int line) {
+  if (!run.active) return;
+  run.line = line;
+  atomic_access(address, size);
+  run.line = 0;
 }
 
 EXPORT void cudasim_trap(const char* why, int line) { fail("trap", line, nullptr, "%s", why); }

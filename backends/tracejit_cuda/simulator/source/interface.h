@@ -55,7 +55,7 @@ unsigned cudasim_activemask();
 void cudasim_fence(int scope);  // 0: block, 1: device
 void cudasim_sleep(int line);
 void cudasim_yield();
-void cudasim_check_atomic(const volatile void* address, unsigned size, int writes, int line);
+void cudasim_check_atomic(const volatile void* address, unsigned size, int line);
 [[noreturn]] void cudasim_trap(const char* why, int line);
 long long cudasim_clock();
 }

@@ -169,7 +169,7 @@ namespace cudasim {
 template <class T, class Update>
 CUDASIM_QUIET T atomic(T* address, int line, Update update) {
 #ifdef CUDASIM_CHECK
-  cudasim_check_atomic(address, sizeof(T), 1, line);
+  cudasim_check_atomic(address, sizeof(T), line);
 #else
   (void)line;
 #endif

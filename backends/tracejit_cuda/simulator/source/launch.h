@@ -98,6 +98,7 @@ struct Running {
   uint64_t events;          // what is progress: a thread began, met others, or returned
   Failure* failure;
   sigjmp_buf escape;
+  int32_t line;             // of the atomic that is checked; 0: none
   volatile int active;      // a kernel may be running
   volatile int busy;        // the engine is, and must not be left by a signal
   volatile int expired;     // the time was up while it was
@@ -115,12 +116,12 @@ inline void describe(const char* kind, int64_t block, int32_t thread, int32_t li
   vsnprintf(f.message, sizeof f.message, format, values);
   f.block = block;
   f.thread = thread;
-  f.line = line;
+  f.line = line ? line : run.line;
   f.address = reinterpret_cast<uintptr_t>(address);
 }
 
 // Ends the launch because of what the running thread did.
-__attribute__((format(printf, 4, 5))) [[noreturn]] inline void fail(
+[[noreturn]] __attribute__((format(printf, 4, 5))) inline void fail(
     const char* kind, int32_t line, const volatile void* address, const char* format, ...) {
   va_list values;
   va_start(values, format);
@@ -131,7 +132,7 @@ __attribute__((format(printf, 4, 5))) [[noreturn]] inline void fail(
 }
 
 // Ends the launch because of what threads of a block did together.
-__attribute__((format(printf, 5, 6))) [[noreturn]] inline void fail_together(
+[[noreturn]] __attribute__((format(printf, 5, 6))) inline void fail_together(
     const char* kind, int64_t block, int32_t thread, int32_t line, const char* format, ...) {
   va_list values;
   va_start(values, format);

@@ -15,7 +15,9 @@
 #define CUDASIM_BINARY(name)                   \
   extern "C" double name(double, double);      \
   extern "C" float name##f(float, float);      \
-  CUDASIM_QUIET float name(float x, float y) { return name##f(x, y); }
+  CUDASIM_QUIET float name(float x, float y) { return name##f(x, y); }                     \
+  CUDASIM_QUIET double name(float x, double y) { return name(static_cast<double>(x), y); } \
+  CUDASIM_QUIET double name(double x, float y) { return name(x, static_cast<double>(y)); }
 // The same over a function of functions.cpp; the float one rounds the double one.
 #define CUDASIM_OWN(name)                                                                      \
   extern "C" double cudasim_##name(double);                                                    \
@@ -130,8 +132,6 @@ CUDASIM_WHOLE(long long) CUDASIM_WHOLE(unsigned long long)
 CUDASIM_OF_WHOLE(sqrt) CUDASIM_OF_WHOLE(exp) CUDASIM_OF_WHOLE(log) CUDASIM_OF_WHOLE(sin)
 CUDASIM_OF_WHOLE(cos) CUDASIM_OF_WHOLE(floor) CUDASIM_OF_WHOLE(ceil) CUDASIM_OF_WHOLE(fabs)
 #undef CUDASIM_OF_WHOLE
-CUDASIM_QUIET double pow(float x, double y) { return pow(static_cast<double>(x), y); }
-CUDASIM_QUIET double pow(double x, float y) { return pow(x, static_cast<double>(y)); }
 CUDASIM_QUIET double pow(double x, int y) { return pow(x, static_cast<double>(y)); }
 CUDASIM_QUIET double pow(float x, int y) {
   return pow(static_cast<double>(x), static_cast<double>(y));

@@ -293,11 +293,11 @@ inline void access(const volatile void* where, size_t size, bool write, bool is_
   }
 }
 
-inline void atomic_access(const volatile void* where, unsigned size, int line) {
+inline void atomic_access(const volatile void* where, unsigned size) {
   if (stacks.holds(where)) return;
   const uintptr_t address = reinterpret_cast<uintptr_t>(where);
   if (address % size)
-    fail("misaligned access", line, where, "an atomic of %u bytes at an address that is no multiple",
+    fail("misaligned access", 0, where, "an atomic of %u bytes at an address that is no multiple",
          size);
   Shadow* shadow = find_shadow(where);
   const char* first = const_cast<const char*>(static_cast<const volatile char*>(where));
@@ -310,8 +310,9 @@ inline void atomic_access(const volatile void* where, unsigned size, int line) {
     const size_t word = (address + k - base) / 4;
     Cell& cell = shadow->words[word];
     const unsigned part = size < 4 ? size : 4;
-    for (const bool write : {false, true}) {
-      if (part == 4 && !cell.split) use(cell, write, true, first + k, *shadow);
+    const bool whole = part == 4 && !cell.split;
+    for (int write = 0; write < 2; write++) {
+      if (whole) use(cell, write, true, first + k, *shadow);
       else use_bytes(*shadow, word, first + k, first + k + part, write, true);
     }
   }
