@@ -18,13 +18,11 @@ from tracejit_cuda import nvrtc
 from tracejit_cuda.cupy_loans import Loans
 from tracejit_cuda.cupy_places import Places
 from tracejit_cuda.cupy_reports import Reports
+from tracejit_cuda.prelude import OPTIONS
 from tracejit_cuda.probe import status
 from tracejit_cuda.runtime import Buffer, CudaError, Function, Graph, Properties
 
 __all__ = ["CupyRuntime"]
-
-OPTIONS: tuple[str, ...] = ()
-"""Options of the compiler beside those that :mod:`tracejit_cuda.nvrtc` always gives."""
 
 STAGED = 32 << 20
 """Bytes up to which an upload does not wait: it goes through pinned memory, which CuPy keeps."""

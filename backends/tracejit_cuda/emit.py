@@ -7,6 +7,7 @@ persistent loop as many as are resident.  Iterations are dealt out in strides of
 
 from __future__ import annotations
 
+from tracejit.ir.dtypes import DTYPES
 from tracejit.ir.kernel import Kernel
 from tracejit_cuda import scalars
 from tracejit_cuda.forms import Form, RowsForm, TileForm
@@ -66,7 +67,7 @@ def device_function(kernel: Kernel, form: Form, name: str, alone: bool = True) -
     ]
     head += [f"  const idx m{n} = (idx)n{n};" for n in range(kernel.n_sizes)]
     head += [
-        f"  const {scalars.type_name(d)} f{n} = ({scalars.type_name(d)})g{n};"
+        f"  const {scalars.type_name(d)} f{n} = {scalars.convert(f'g{n}', DTYPES['f64'], d)};"
         for n, d in enumerate(kernel.floats)
     ]
     return "\n".join([*head, *e.lines, "}"])

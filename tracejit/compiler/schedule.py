@@ -76,9 +76,10 @@ def schedule(
     alike = len({(t.shape, t.reduces) for t in tasks}) == 1
     if alike and not (tasks[0].reduces and _is_chain(k, tasks)):
         regions = evaluate(k, tasks)
-        drafts = (
-            _reductions(tasks, regions, target) if tasks[0].reduces else [_elementwise(tasks, regions)]
-        )
+        if tasks[0].reduces:
+            drafts = _reductions(tasks, regions, target)
+        else:
+            drafts = [_elementwise(tasks, regions)]
     else:
         drafts = [_rows(k, tasks, stored)]
     for d in drafts:

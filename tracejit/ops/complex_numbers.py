@@ -21,7 +21,7 @@ from tracejit.ops.shape import unbroadcast
 
 __all__ = ["abs_", "complex_", "conj", "imag", "real", "sign"]
 
-COMPLEX_LOWER = "complex numbers are computed by NumPy through the counted callback"
+COMPLEX_LOWER = "complex numbers are computed by the array library, through the counted callback"
 
 
 def real(x: Any) -> Any:

@@ -238,7 +238,7 @@ def _define_cumulative(
         jvp=jvp,
         transpose=transpose,
         batch=batch,
-        lower="run by NumPy through the counted callback",
+        lower="run by the array library, through the counted callback",
     )
     return primitive
 

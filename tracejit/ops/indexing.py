@@ -574,7 +574,7 @@ def _define_scatter(
         jvp=jvp,
         transpose=transpose,
         batch=_scatter_batch(lambda: primitive),
-        lower="run by NumPy through the counted callback",
+        lower="run by the array library, through the counted callback",
     )
     return primitive
 

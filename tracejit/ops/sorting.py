@@ -173,5 +173,5 @@ sort_p: Primitive = define(
     jvp=_sort_jvp,
     transpose=NOT_LINEAR,
     batch=_sort_batch,
-    lower="run by NumPy through the counted callback",
+    lower="run by the array library, through the counted callback",
 )

@@ -66,8 +66,10 @@ class Explanation:
         What was stored or not fused, and why.
     kernels : int
         Different kernels.
+    platform : {"cpu", "cuda"}
+        Where it runs.
     callbacks : int
-        Steps that call back to NumPy.
+        Steps that call back to NumPy; on a GPU the array library of the device, CuPy.
     arena_bytes, argument_bytes, output_bytes : int
         Memory of one call: scratch, arguments, results.
     counters : dict of str to int
@@ -78,6 +80,7 @@ class Explanation:
     steps: tuple[StepReport, ...]
     notes: tuple[str, ...]
     kernels: int
+    platform: str
     callbacks: int
     arena_bytes: int
     argument_bytes: int
@@ -85,9 +88,10 @@ class Explanation:
     counters: dict[str, int]
 
     def __str__(self) -> str:
+        calls = "callbacks to NumPy" if self.platform == "cpu" else "calls of CuPy"
         lines = [
             f"{self.name}: {len(self.steps)} steps, {self.kernels} kernels, "
-            f"{self.callbacks} callbacks to NumPy",
+            f"{self.callbacks} {calls}",
             f"memory of a call: arguments {_size(self.argument_bytes)}, results "
             f"{_size(self.output_bytes)}, scratch {_size(self.arena_bytes)}",
         ]
@@ -138,7 +142,8 @@ def explain(fun: Callable[..., Any]) -> Callable[..., Explanation]:
 
     def explained(*args: Any, **kwargs: Any) -> Explanation:
         lowered = jitted.lower(*args, **kwargs)
-        plan = lowered.ready().plan
+        ready = lowered.ready()
+        plan = ready.plan
         reports: list[StepReport] = []
         _report(plan, plan.steps, 0, reports)
         return Explanation(
@@ -146,6 +151,7 @@ def explain(fun: Callable[..., Any]) -> Callable[..., Explanation]:
             steps=tuple(reports),
             notes=tuple(dict.fromkeys(plan.notes)),
             kernels=len(plan.kernels),
+            platform=ready.backend.platform,
             callbacks=sum(r.kind == "callback" for r in reports),
             arena_bytes=plan.arena_bytes,
             argument_bytes=sum(a.nbytes for a in plan.inputs),
