@@ -27,6 +27,7 @@ import pytest
 
 from tracejit_cuda import cupy_runtime, nvrtc, probe
 from tracejit_cuda.cupy_runtime import CupyRuntime
+from tracejit_cuda.prelude import OPTIONS
 from tracejit_cuda.runtime import CudaError, Runtime
 
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
@@ -708,7 +709,7 @@ def test_a_device_newer_than_the_compiler_gets_ptx(runtime: CupyRuntime, fake: F
 
 @needs_nvrtc
 def test_code_that_the_driver_refuses(runtime: CupyRuntime, fake: FakeCuda) -> None:
-    fake.bad_images.add(nvrtc.compile_cubin(SCALE, "sm_90").image)
+    fake.bad_images.add(nvrtc.compile_cubin(SCALE, "sm_90", OPTIONS).image)
     with pytest.raises(CudaError, match=r"INVALID_IMAGE") as caught:
         runtime.load(SCALE, ["SCALE"], 0)
     major, minor = nvrtc.version()
