@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 from tracejit.ir.plan import Plan
 from tracejit.ir.scalar import COSTS
 from tracejit.ir.target import Target
-from tracejit.runtime import backends, placement
+from tracejit.runtime import backends, executor, placement
 from tracejit.testing.plans import run_plan
+from tracejit_cuda.backend import CudaBackend
+from tracejit_cuda.simulator import SimulatorRuntime
 
 
 class FakeBuffer:
@@ -178,13 +181,30 @@ class _Namespace:
         return getattr(np, name)
 
 
+def install(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a backend in the place of CUDA's, as if nothing had run there."""
+    monkeypatch.setitem(backends._made, "cuda", backend)
+    monkeypatch.setattr(placement, "_found", {})
+    monkeypatch.setattr(placement, "_scalars", OrderedDict())
+    monkeypatch.setattr(executor, "_cache", weakref.WeakKeyDictionary())
+
+
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
     """Put a fake backend in the place of CUDA's."""
     backend = FakeBackend()
-    monkeypatch.setitem(backends._made, "cuda", backend)
-    monkeypatch.setattr(placement, "_found", {})
-    monkeypatch.setattr(placement, "_scalars", OrderedDict())
+    install(backend, monkeypatch)
+    return backend
+
+
+@pytest.fixture
+def simulated_cuda(monkeypatch: pytest.MonkeyPatch) -> CudaBackend:
+    """Put the CUDA backend in its own place, over a simulator of two devices."""
+    runtime = SimulatorRuntime(devices=2)
+    if lacking := runtime.missing():
+        pytest.skip(lacking)
+    backend = CudaBackend(runtime)
+    install(backend, monkeypatch)
     return backend
 
 
