@@ -10,7 +10,6 @@
 namespace {
 
 const double PI = 3.14159265358979323846;
-const double SQRT_2 = 1.41421356237309504880;
 const double TWO_OVER_SQRT_PI = 1.12837916709551257390;
 
 // M. Giles, "Approximating the erfinv function" (2010), in single precision; w = -log(1 - x^2).
@@ -101,8 +100,12 @@ EXPORT double cudasim_erfcx(double x) {
   return static_cast<double>(series / (z * 1.77245385090551602729817L));
 }
 
-EXPORT double cudasim_normcdf(double x) { return 0.5 * erfc(-x / SQRT_2); }
-EXPORT double cudasim_normcdfinv(double p) { return -SQRT_2 * cudasim_erfcinv(2 * p); }
+EXPORT double cudasim_normcdf(double x) {
+  return static_cast<double>(0.5L * erfcl(-x / 1.41421356237309504880169L));
+}
+EXPORT double cudasim_normcdfinv(double p) {
+  return -1.41421356237309504880 * cudasim_erfcinv(2 * p);
+}
 
 EXPORT double cudasim_exp10(double x) { return static_cast<double>(powl(10, x)); }
 EXPORT double cudasim_rsqrt(double x) { return static_cast<double>(1 / sqrtl(x)); }
