@@ -1,4 +1,7 @@
-"""``python -m bench``: time every workload with every peer and print one table."""
+"""``python -m bench``: time every workload with every peer and print one table.
+
+``--device cuda`` runs the workloads of :mod:`bench.cuda` instead of those of the host.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench import chains, compile_time, heat, loops, reductions, tiny, tracing
+from bench.cuda import command, libraries
 from bench.harness import Case, Effort, Outcome, Timed, measure
 from bench.peers import NAMES, Peer, installed, load
 
@@ -26,16 +30,23 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m bench",
         description="Ratios are the peer's time over tracejit's: above 1, tracejit is faster.",
     )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where to run; cpu if not given"
+    )
     parser.add_argument("--filter", default="", help="only rows that contain this text")
     parser.add_argument("--quick", action="store_true", help="fewer sizes, shorter samples")
     parser.add_argument(
-        "--peers", help=f"of {','.join(NAMES[1:])}; all that are installed if not given"
+        "--peers",
+        help=f"of {','.join(NAMES[1:])}, on cuda of {','.join(libraries.NAMES[1:])}; "
+        "all that are installed if not given",
     )
     parser.add_argument("--threads", type=int, help="threads of every library that can be told")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the medians too")
     parser.add_argument("--list", action="store_true", help="print the rows and stop")
     options = parser.parse_args(argv)
     os.environ["TRACEJIT_CACHE_DIR"] = ""  # a first call is one that finds nothing on disk
+    if options.device == "cuda":
+        return command.run(options)
 
     rows = [
         case

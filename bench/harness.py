@@ -1,4 +1,4 @@
-"""How times are taken: cases, checks against NumPy, interleaved rounds, medians.
+"""How times are taken: cases, checks against a reference, interleaved rounds, medians.
 
 All peers of a case run in one process, in turns: each round times each peer once, beginning with
 another one each time, so that a slow spell of the machine falls on all.  A sample is as many calls
@@ -22,12 +22,15 @@ import numpy as np
 
 from bench.peers import Peer
 
-__all__ = ["Case", "Effort", "Outcome", "Timed", "measure"]
+__all__ = ["NUMPY", "Case", "Effort", "Outcome", "Timed", "measure"]
 
 Function = Callable[..., Any]
 
 PAUSE = 0.01
 """Seconds between the samples of two peers."""
+
+NUMPY = Peer("numpy", np.__version__, lambda x: x, lambda x: x, np.asarray)
+"""The usual reference."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Case:
         For each peer, a callable that imports what it needs and returns the function to be timed,
         compiled or about to be.
     tolerance : float
-        Largest relative difference from NumPy, of the largest value.
+        Largest difference from the reference, over the largest value.
     divide : int
         The time shown is that of a call over this.
     """
@@ -96,8 +99,23 @@ class Outcome:
     errors: dict[str, str] = field(default_factory=dict)
 
 
-def measure(case: Case | Timed, peers: Sequence[Peer], effort: Effort) -> Outcome:
-    """Check and time a case with each peer that it names."""
+def measure(
+    case: Case | Timed, peers: Sequence[Peer], effort: Effort, reference: Peer = NUMPY
+) -> Outcome:
+    """Check and time a case with each peer that it names.
+
+    Parameters
+    ----------
+    case : Case or Timed
+        The row.
+    peers : sequence of Peer
+        The libraries.
+    effort : Effort
+        How long.
+    reference : Peer
+        Whose results are right.  Its function is called once; `host` of each peer must return what
+        `host` of the reference does, arrays of NumPy or of another library with its functions.
+    """
     outcome = Outcome(case.name, case.size, case.dtype)
     samples: dict[str, Callable[[int], float]] = {}
     if isinstance(case, Timed):
@@ -106,7 +124,7 @@ def measure(case: Case | Timed, peers: Sequence[Peer], effort: Effort) -> Outcom
                 samples[peer.name] = _timed(case.samplers[peer.name], peer)
         rounds = case.rounds or effort.rounds
     else:
-        samples, slowest = _prepared(case, peers, effort, outcome)
+        samples, slowest = _prepared(case, peers, effort, outcome, reference)
         rounds = max(3, min(effort.rounds, int(effort.most / max(slowest, 1e-9))))
     seconds: dict[str, list[float]] = {name: [] for name in samples}
     with _no_collector():
@@ -130,12 +148,14 @@ def _timed(sampler: Callable[[Peer, int], float], peer: Peer) -> Callable[[int],
 
 
 def _prepared(
-    case: Case, peers: Sequence[Peer], effort: Effort, outcome: Outcome
+    case: Case, peers: Sequence[Peer], effort: Effort, outcome: Outcome, reference: Peer
 ) -> tuple[dict[str, Callable[[int], float]], float]:
     """Build, check and calibrate each peer's function; return samplers and a round's seconds."""
     arguments = case.arguments()
     with np.errstate(all="ignore"):
-        expected = _leaves(case.functions["numpy"]()(*arguments), np.asarray)
+        given = tuple(_converted(a, reference.array) for a in arguments)
+        expected = _leaves(case.functions[reference.name]()(*given), reference.host)
+        del given
     samples: dict[str, Callable[[int], float]] = {}
     in_a_round = 0.0
     for peer in peers:
@@ -145,7 +165,7 @@ def _prepared(
             function = case.functions[peer.name]()
             own = tuple(_converted(a, peer.array) for a in arguments)
             result = peer.ready(function(*own))
-            _compare(_leaves(result, peer.host), expected, case.tolerance)
+            _compare(_leaves(result, peer.host), expected, case.tolerance, reference.name)
             del result
             peer.ready(function(*own))
             calls, each = _calibrated(function, own, peer.ready, effort.sample)
@@ -189,16 +209,16 @@ def _calibrated(
         calls = max(2 * calls, math.ceil(0.6 * sample / max(taken / calls, 1e-9)))
 
 
-def _compare(got: list[Any], expected: list[Any], tolerance: float) -> None:
+def _compare(got: list[Any], expected: list[Any], tolerance: float, whose: str) -> None:
     if len(got) != len(expected):
-        raise ValueError(f"{len(got)} results where NumPy has {len(expected)}")
+        raise ValueError(f"{len(got)} results where {whose} has {len(expected)}")
     for a, b in zip(got, expected, strict=True):
         if a.shape != b.shape:
-            raise ValueError(f"shape {a.shape} where NumPy has {b.shape}")
+            raise ValueError(f"shape {a.shape} where {whose} has {b.shape}")
         scale = float(np.max(np.abs(b))) or 1.0
         off = float(np.max(np.abs(a.astype(np.float64) - b.astype(np.float64)))) / scale
         if not off <= tolerance:
-            raise ValueError(f"differs from NumPy by {off:.1e}, more than {tolerance:.0e}")
+            raise ValueError(f"differs from {whose} by {off:.1e}, more than {tolerance:.0e}")
 
 
 def _converted(value: Any, array: Function) -> Any:
@@ -214,7 +234,7 @@ def _leaves(value: Any, host: Function) -> list[Any]:
         return [leaf for key in sorted(value) for leaf in _leaves(value[key], host)]
     if isinstance(value, tuple | list):
         return [leaf for item in value for leaf in _leaves(item, host)]
-    return [np.asarray(host(value))]
+    return [host(value)]
 
 
 def _line(error: Exception) -> str:
