@@ -15,7 +15,17 @@ from typing import NamedTuple
 
 from tracejit_cuda.source import Part, global_part
 
-__all__ = ["NATIVE", "Field", "KernelLaunch", "NativeCall", "aligned", "launch", "template_part"]
+__all__ = [
+    "NATIVE",
+    "Divisor",
+    "Field",
+    "KernelLaunch",
+    "NativeCall",
+    "Struct",
+    "aligned",
+    "launch",
+    "template_part",
+]
 
 ALIGN = 256
 """Bytes to whose multiples the parts of scratch memory are aligned."""
@@ -103,14 +113,26 @@ def aligned(nbytes: int) -> int:
     return -(-nbytes // ALIGN) * ALIGN
 
 
+class Divisor(NamedTuple):
+    """A number by which a kernel divides: a ``tj_divisor``."""
+
+    number: int
+
+
+class Struct(NamedTuple):
+    """Numbers that a template takes as one aggregate of the C++ type `type`."""
+
+    type: str
+    members: Mapping[str, int | Divisor]
+
+
 def launch(
     function: str,
     pointers: Sequence[Field],
-    numbers: Mapping[str, int],
+    numbers: Mapping[str, int | Divisor | Struct],
     blocks: int,
     threads: int,
     needs: Part,
-    divisors: Sequence[str] = (),
 ) -> KernelLaunch:
     """Return the launch of a template.
 
@@ -121,28 +143,32 @@ def launch(
         pointers, and the numbers.
     pointers : sequence of Field
         In its order.
-    numbers : mapping of str to int
+    numbers : mapping of str to int, Divisor or Struct
         Its other parameters, in order.
     blocks, threads : int
         The grid.
     needs : Part
         The templates.
-    divisors : sequence of str
-        Those of `numbers` that it takes as ``tj_divisor``.
     """
-    longs: list[Field] = []
-    arguments = [f"a.{f.name}" for f in pointers]
-    for name, number in numbers.items():
-        longs.append(Field("long", number, "long long", name))
-        if name in divisors:
-            inverse = min(2**64 // number, 2**64 - 1)
-            signed = inverse - 2**64 if inverse >= 2**63 else inverse
-            longs.append(Field("long", signed, "long long", f"{name}_inverse"))
-            arguments.append(f"tj_divisor{{a.{name}, a.{name}_inverse}}")
-        else:
-            arguments.append(f"a.{name}")
-    fields = sorted((*pointers, *longs), key=lambda f: ("scratch", "slot", "long").index(f.kind))
-    body = f"{function}((int)blockIdx.x, (int)gridDim.x, {', '.join(arguments)});"
+    fields = list(pointers)
+
+    def argument(name: str, value: int | Divisor | Struct) -> str:
+        if isinstance(value, Struct):  # its own members' braces are left out
+            members = [argument(own, number) for own, number in value.members.items()]
+            return f"{value.type}{{{', '.join(members).replace('{', '').replace('}', '')}}}"
+        number = value.number if isinstance(value, Divisor) else value
+        fields.append(Field("long", number, "long long", name))
+        if not isinstance(value, Divisor):
+            return f"a.{name}"
+        inverse = min(2**64 // number, 2**64 - 1)
+        signed = inverse - 2**64 if inverse >= 2**63 else inverse
+        fields.append(Field("long", signed, "long long", f"{name}_inverse"))
+        return f"{{a.{name}, a.{name}_inverse}}"
+
+    arguments = ["(int)blockIdx.x", "(int)gridDim.x", *(f"a.{f.name}" for f in pointers)]
+    arguments += [argument(name, value) for name, value in numbers.items()]
+    fields.sort(key=lambda f: ("scratch", "slot", "long").index(f.kind))
+    body = f"{function}({', '.join(arguments)});"
     return KernelLaunch("n", body, tuple(fields), blocks, threads, (needs,))
 
 

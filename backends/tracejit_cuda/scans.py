@@ -23,9 +23,11 @@ import numpy as np
 
 from tracejit_cuda.native import (
     NATIVE,
+    Divisor,
     Field,
     KernelLaunch,
     NativeCall,
+    Struct,
     aligned,
     launch,
     template_part,
@@ -96,9 +98,9 @@ def scan_call(
     if inner == 1 and length <= 32 * (SHORT[size] - 1):
         team, each = _team(length, SHORT[size])
         function = f"tj_scan_rows<{arguments}, {team}, {SHORT[size]}>"
-        numbers = {"rows": outer, "length": length, "each": each}
+        row = {"rows": outer, "length": length, "each": each}
         blocks = min(-(-outer * team // THREADS), most)
-        return NativeCall((launch(function, (x, out), numbers, blocks, THREADS, TEMPLATES),))
+        return NativeCall((launch(function, (x, out), row, blocks, THREADS, TEMPLATES),))
 
     laborious = name in LABORIOUS
     columns = outer * inner
@@ -111,16 +113,16 @@ def scan_call(
         each = deep if deep * inner < MOST_STEPS else 1
     groups = -(-columns // width)
     chunks, chunk = _chunks(length, THREADS // width * each, groups, properties)
-    numbers = {
-        "groups": groups, "columns": columns, "length": length, "inner": inner, "chunks": chunks,
-        "chunk": chunk,
+    numbers: dict[str, int | Divisor | Struct] = {
+        "groups": groups, "columns": columns, "length": length, "inner": Divisor(inner),
+        "chunks": chunks, "chunk": chunk,
     }  # fmt: skip
     partials = Field("scratch", 0, f"tj_computing<{kind}>*", "partials")
 
     def step(function: str, pointers: tuple[Field, ...], items: int) -> KernelLaunch:
         function = f"{function}<{arguments}, {width}, {each}>"
         blocks = min(items, most)
-        return launch(function, pointers, numbers, blocks, THREADS, TEMPLATES, ("inner",))
+        return launch(function, pointers, numbers, blocks, THREADS, TEMPLATES)
 
     scan = step("tj_scan_chunks", (x, out, partials), groups * chunks)
     if chunks == 1:
