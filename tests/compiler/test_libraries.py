@@ -179,6 +179,12 @@ def test_a_batch_of_scatters_is_one_call() -> None:
     assert call.params == (3, 6, 8, 1, 0, 1, 1, 7, 0)
 
 
+def test_a_scan_works_in_place() -> None:
+    x = sample((4, 3), np.float64)
+    assert shares(compiled(lambda x: [cumulative.cumsum(mul(x, 2.0), 0)], x))
+    assert not shares(compiled(lambda x: [cumulative.cumsum(x, 0)], x))
+
+
 def test_a_scatter_works_in_place() -> None:
     function, arrays = scattered("scatter_add", "rows", np.dtype("f8"))
 

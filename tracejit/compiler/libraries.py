@@ -61,7 +61,8 @@ def _product(eq: Equation) -> Routine | None:
 def _scan(eq: Equation) -> Routine:
     shape, axis = eq.inputs[0].aval.shape, eq.params["axis"]
     outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-    return Routine(eq.primitive.name, (outer, shape[axis], inner, int(eq.params["reverse"])))
+    params = (outer, shape[axis], inner, int(eq.params["reverse"]))
+    return Routine(eq.primitive.name, params, in_place=True)
 
 
 def _scatter(eq: Equation) -> Routine:

@@ -89,8 +89,9 @@ class LibraryCall(NamedTuple):
     [batch, k, m] if `transpose_a`, b as [batch, n, k] if `transpose_b`; float32 or float64.
 
     ``cumsum``, ``cumprod``, ``cummax``, ``cummin``, ``cumlogsumexp``: slots (x, out), both seen as
-    [outer, length, inner], of one dtype that is not complex; params ``(outer, length, inner,
-    reverse)``; out[o, l, i] combines x[o, 0 .. l, i], or x[o, l .. length-1, i] if `reverse`.
+    [outer, length, inner], of one dtype that is not complex; out may lie where x does; params
+    ``(outer, length, inner, reverse)``; out[o, l, i] combines x[o, 0 .. l, i], or
+    x[o, l .. length-1, i] if `reverse`.
     Integers wrap round, float16 and bfloat16 are combined in float32, maxima and minima are NaN
     from the first NaN on.
 
