@@ -686,6 +686,35 @@ def test_donation(cuda: Any, foreign: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
+@pytest.mark.parametrize("placed", [True, False])
+def test_what_was_donated_is_gone(cuda: Any, name: str, placed: bool) -> None:
+    def new() -> Any:
+        with tracejit.device(name):
+            return tnp.asarray(X) if placed else tnp.sin(X)
+
+    give = tracejit.jit(lambda x: x + 1.0, donate_argnums=0, device=name)
+    ready = tracejit.jit(lambda x: x * 2.0)
+    for _ in range(3):
+        ready(new())  # writes the fast path
+    fixed = tracejit.jit(lambda x: x * 2.0, device=name)
+    compiled = fixed.lower(X).compile()
+    x = new()
+    assert type(x) is (Array if placed else Uncommitted)
+    give(x)
+    assert x.shape == (2, 3)
+    for use in (
+        lambda: ready(x), lambda: fixed(x), lambda: compiled(x), lambda: give(x),
+        lambda: tracejit.jit(lambda v: v + x)(1.0), lambda: x + 1.0, lambda: tnp.sum(x),
+        lambda: np.asarray(x), lambda: repr(x), lambda: pickle.dumps(x),
+        lambda: x.to_device("cuda:1"), lambda: tracejit.grad(lambda v: v.sum())(x),
+        lambda: x.__dlpack__(), lambda: x.__dlpack_device__(), lambda: x.block_until_ready(),
+        lambda: x.__cuda_array_interface__, lambda: lax.fori_loop(0, 2, lambda i, v: v + x, X),
+    ):  # fmt: skip
+        with pytest.raises(DonatedError, match="donated to <lambda>"):
+            use()
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
 def test_donation_ahead_of_time(cuda: Any, name: str) -> None:
     f = tracejit.jit(lambda x: x + 1.0, donate_argnums=0, device=name)
     compiled = f.lower(X).compile()

@@ -25,13 +25,16 @@ from tracejit.core.interpreter import bottom
 from tracejit.ir.avals import ShapedArray
 
 __all__ = [
+    "DONATED",
     "Array",
     "Deferred",
     "Donated",
     "Uncommitted",
+    "check_kept",
     "deferred",
     "download",
     "from_numpy",
+    "give_away",
     "host_array",
     "is_lent",
     "lend",
@@ -220,6 +223,10 @@ class Donated:
         )
 
 
+DONATED = "donated"
+"""Where types say that an array is whose memory was given away, so that no guard lets it pass."""
+
+
 # The class refuses to set attributes; these write its slots.
 set_aval = Array.aval.__set__  # type: ignore[attr-defined, misc]
 set_buf = Array.buf.__set__  # type: ignore[misc]
@@ -251,6 +258,18 @@ def deferred(aval: ShapedArray, compute: Callable[[str | None], Any], depth: int
     return x
 
 
+def give_away(x: Array, to: str) -> None:
+    """Mark the memory of `x` as given to a function."""
+    set_buf(x, Donated(to))
+    set_aval(x, x.aval.at(DONATED))
+
+
+def check_kept(x: Array) -> None:
+    """Raise DonatedError if the memory of `x` was given away."""
+    if x.aval.device == DONATED:
+        x.buf.get()
+
+
 def _restore(buf: np.ndarray[Any, Any], weak: bool) -> Array:
     return wrap(ShapedArray(buf.shape, buf.dtype, weak), np.asarray(buf, order="C"))
 
@@ -275,8 +294,8 @@ def from_numpy(x: Any, weak: bool = False) -> Array:
 
 def download(buf: Any) -> np.ndarray[Any, Any]:
     """Return a copy of a device's buffer in host memory, and count it."""
-    tally.downloads += 1
     found: np.ndarray[Any, Any] = buf.get()
+    tally.downloads += 1
     return found
 
 

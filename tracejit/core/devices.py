@@ -85,7 +85,7 @@ def device_at(place: str | None) -> Device:
     if place is None:
         return Device(HOST)
     platform, _, number = place.partition(":")
-    return Device(platform, int(number))
+    return Device(platform, int(number or 0))
 
 
 def place_of(x: Any) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, Donated, is_lent, set_buf
+from tracejit.core.array import Array, check_kept, give_away, is_lent
 from tracejit.core.errors import StructureError
 from tracejit.runtime.executor import CompiledProgram
 
@@ -17,6 +17,7 @@ __all__ = ["is_alone", "run_donating"]
 
 def is_alone(x: Array) -> bool:
     """Whether no other array, and no view, has the memory of `x`."""
+    check_kept(x)
     if is_lent(x):
         return False
     buf = x.buf
@@ -55,5 +56,5 @@ def run_donating(
         )
     out = ready(buffers)
     for x in donated:
-        set_buf(x, Donated(name))
+        give_away(x, name)
     return out

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, Deferred, deferred, host_array, uncommitted, wrap
+from tracejit.core.array import Array, Deferred, check_kept, deferred, host_array, uncommitted, wrap
 from tracejit.core.devices import default_place, tally
 from tracejit.core.errors import LeakedTracerError, TracejitError
 from tracejit.core.interpreter import install_bottom
@@ -209,6 +209,7 @@ class Eager:
 
     def copy(self, x: Array) -> Array:
         """Return a copy of `x` on its device, in memory of its own."""
+        check_kept(x)
         if x.aval.device is None:
             return wrap(x.aval, x.buf.copy())
         backend, number = backend_at(x.aval.device)
@@ -217,17 +218,20 @@ class Eager:
 
     def share(self, x: Array, **how: Any) -> Any:
         """Return a DLPack capsule over the memory of an array on a device."""
+        check_kept(x)
         assert x.aval.device is not None
         return backend_at(x.aval.device)[0].share(x.buf, **how)
 
     def dlpack_device(self, x: Array) -> tuple[int, int]:
         """Return what DLPack calls the device of an array."""
+        check_kept(x)
         assert x.aval.device is not None
         backend, number = backend_at(x.aval.device)
         return backend.dlpack_device(number)
 
     def wait(self, x: Array) -> None:
         """Return when `x` is computed."""
+        check_kept(x)
         if x.aval.device is not None:  # on the host a call returns when it is done
             backend, number = backend_at(x.aval.device)
             backend.wait(number)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tracejit.backend import Backend, Executable
 from tracejit.compiler.pipeline import compile_program
-from tracejit.core.array import Array, wrap
+from tracejit.core.array import Array, check_kept, wrap
 from tracejit.core.devices import device_at
 from tracejit.core.errors import DeviceError
 from tracejit.core.tracer import get_aval
@@ -105,6 +105,7 @@ class CompiledProgram:
 def _constant_at(x: Any, place: str | None, name: str) -> Any:
     """Return the buffer of a constant; one of the host is uploaded, once a compilation."""
     if type(x) is Array and x.aval.device not in (None, place):
+        check_kept(x)
         raise DeviceError(
             f"{name} runs on {device_at(place)} but captured an array on {x.aval.device}; "
             "pass it as an argument, or move it with tracejit.device_put"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tracejit.control.call import call
-from tracejit.core.array import Array, uncommitted
+from tracejit.core.array import Array, check_kept, uncommitted
 from tracejit.core.devices import default_place, device_at
 from tracejit.core.errors import DeviceError, DTypeError, StructureError
 from tracejit.core.interpreter import active
@@ -207,6 +207,7 @@ class JitFunction:
         stray = [x for x in leaves if type(x) is Array and x.aval.device not in allowed]
         if not stray:
             return place, settled
+        check_kept(stray[0])
         far = device_at(stray[0].aval.device)
         where = f"runs on {device_at(place)}"
         if not self._destination.fixed:

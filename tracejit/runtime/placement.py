@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.backend import Backend
-from tracejit.core.array import Array, Deferred, Donated, Uncommitted, download, lend, wrap
+from tracejit.core.array import Array, Deferred, Uncommitted, check_kept, download, lend, wrap
 from tracejit.core.devices import Device, default_place, device_at, find_device, tally
 from tracejit.core.errors import DeviceError, DTypeError, ShapeError
 from tracejit.ir.avals import ShapedArray
@@ -95,8 +95,6 @@ def to_buffer(x: Any, aval: ShapedArray) -> Any:
 def buffer_at(x: Any, aval: ShapedArray, place: str | None) -> Any:
     """Return a buffer of an operand on a device, moved there if it is elsewhere."""
     if isinstance(x, Array) and x.aval.device == place:
-        if place is not None and type(x.buf) is Donated:
-            x.buf.get()  # raises what the user needs to know
         return x.buf
     if isinstance(x, Deferred):
         return x.at(place)
@@ -127,10 +125,12 @@ def place_for(operands: Iterable[Any]) -> tuple[str | None, bool, bool]:
     placed = False
     for x in operands:
         if type(x) is Array:
+            check_kept(x)
             if placed and x.aval.device != place:
                 return place, True, False
             place, placed = x.aval.device, True
         elif type(x) is Uncommitted and place is None and not placed:
+            check_kept(x)
             place = x.aval.device  # on the device where it was made, if nothing else counts
     return place, placed, True
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracejit.compiler.pipeline import prepare
-from tracejit.core.array import Array
+from tracejit.core.array import Array, check_kept
 from tracejit.core.devices import device_at
 from tracejit.core.errors import DeviceError, StructureError
 from tracejit.core.pytree import PyTreeDef, tree_flatten
@@ -126,6 +126,7 @@ class Compiled:
             leaves[n] = x = adopted(x)
             got = get_aval(x)
             if type(x) is Array and x.aval.device not in (None, place):
+                check_kept(x)
                 raise DeviceError(
                     f"this was compiled for {device_at(place)}; got an array on {x.aval.device}"
                 )
