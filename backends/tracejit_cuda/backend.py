@@ -113,8 +113,14 @@ class CudaBackend:
         xp = self.runtime.namespace
         # A loop that runs ahead of its flag may compute what overflows, and is thrown away.
         with self.runtime.on_device(device), np.errstate(all="ignore"):
-            results = function(xp, *buffers)
-            return [xp.ascontiguousarray(r) if _strided(r) else xp.asarray(r) for r in results]
+            try:
+                results = function(xp, *buffers)
+                return [xp.ascontiguousarray(r) if _strided(r) else xp.asarray(r) for r in results]
+            except Exception as error:
+                # CuPy finds out late that it has no kernel for some dtypes.
+                if isinstance(error, KeyError) or type(error).__name__ == "CompileException":
+                    raise NotImplementedError(f"{xp.__name__}: {error!r}") from error
+                raise
 
     def call_library(
         self, function: Callable[..., Any], buffers: Sequence[Any], device: int

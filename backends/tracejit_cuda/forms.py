@@ -6,13 +6,24 @@ form are what is compiled: launches of other sizes with the same form share the 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Store, expressions, statements
 from tracejit.ir.scalar import Expr, Loop, split_affine, walk
-from tracejit_cuda.nests import Map, Nest, Rows, access, extent, nests, size_of, stages
+from tracejit_cuda.nests import (
+    Access,
+    Map,
+    Nest,
+    Rows,
+    Stage,
+    access,
+    extent,
+    nests,
+    place,
+    size_of,
+    stages,
+)
 
 __all__ = [
     "TILE",
@@ -283,18 +294,28 @@ def _rows_form(
     )
     chunks = -(-length // (width * threads))
     kept = 48 if largest == 8 else KEPT_BYTES // 2 if threads == 1024 else KEPT_BYTES
-    used = {
-        (access(x, p.loops[0]), n)
-        for n, p in enumerate(parts)
-        for x in p.loads()
-        if _along(x.args[0], p.loops[0], sizes, 1) is not None
-    }
-    again = sum(times > 1 for times in Counter(a for a, _ in used).values())
-    room = kept // (largest * width * max(again, 1))
+    room = kept // (largest * width * max(_carried(parts, sizes), 1))
     nodes = len(walk([r for p in parts for s in p.body for r in expressions(s)]))
     if len(parts) < 2 or chunks > room or nodes * chunks * width > LARGEST_KEPT:
         chunks = 0
     return RowsForm(team, width, chunks, together)
+
+
+def _carried(parts: Sequence[Stage], sizes: Sequence[int]) -> int:
+    """Return how many places along a row are kept at once, from one stage to a later one."""
+    first: dict[Access, int] = {}
+    last: dict[Access, int] = {}
+    for n, p in enumerate(parts):
+        (loop,) = p.loops
+        for x in p.loads():
+            if _along(x.args[0], loop, sizes, 1) is not None:
+                first.setdefault(access(x, loop), n)
+                last[access(x, loop)] = n
+        for s in p.body:
+            if isinstance(s, Store):
+                first.setdefault(place(s.buffer, s.offset, loop), n)
+    spans = [(n, last.get(key, n)) for key, n in first.items()]
+    return max((sum(a <= n < b for a, b in spans) for n in range(len(parts))), default=0)
 
 
 def _tile_form(nest: Map, sizes: Sequence[int], rows: int) -> TileForm | None:

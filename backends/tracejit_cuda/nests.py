@@ -25,6 +25,7 @@ __all__ = [
     "extent",
     "loads",
     "nests",
+    "place",
     "size_of",
     "stage_loops",
     "stages",
@@ -73,10 +74,15 @@ _ALONG = IndexVar("along", 0)
 
 def access(x: Expr, loop: Loop) -> Access:
     """Return what a load reads, for comparison with those of other stages."""
-    (offset,) = substitute(
-        x.args, lambda e: index(_ALONG) if e.op == "index" and e.attr is loop.var else None
+    return place(x.attr, x.args[0], loop)
+
+
+def place(buffer: int, offset: Expr, loop: Loop) -> Access:
+    """Return a place along a row, whatever the variable of the loop is called."""
+    (renamed,) = substitute(
+        (offset,), lambda e: index(_ALONG) if e.op == "index" and e.attr is loop.var else None
     )
-    return Access(x.attr, offset)
+    return Access(buffer, renamed)
 
 
 def nests(kernel: Kernel) -> list[Nest]:

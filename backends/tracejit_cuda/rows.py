@@ -7,14 +7,14 @@ stage to the last, so a softmax reads its row once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 
 from tracejit.ir.kernel import For, Reduce, Statement, Store, expressions
 from tracejit.ir.scalar import Expr, Loop
 from tracejit_cuda import scalars
 from tracejit_cuda.forms import RowsForm
-from tracejit_cuda.nests import Access, Map, Rows, Stage, access, loads, stages, stores
+from tracejit_cuda.nests import Access, Map, Rows, Stage, access, loads, place, stages, stores
 from tracejit_cuda.serial import Serial, State, grouped, reference
 
 __all__ = ["write_rows"]
@@ -62,10 +62,14 @@ class _Team:
                 with self.e.block(f"if ({self.lane} == 0)"):
                     self.e.serial(run)
                 self.e.forget_loads(stores(run))
+                self.forget(stores(run))
             elif isinstance(run[0], For):
                 self._for(run[0])
             elif isinstance(run[0], Reduce):
                 self._reduce(run[0])
+
+    def forget(self, buffers: set[int]) -> None:
+        """Take note that the leader has overwritten elements."""
 
     def _wait(self, reads: set[int], writes: set[int]) -> None:
         if reads & self.written or writes & (self.written | self.read):
@@ -158,9 +162,19 @@ class _Wide(_Team):
             if not targets:
                 step()
         e.instead = {}
-        for s, place, kind, name in zip(targets, places, kinds, results, strict=True):
-            e.line(f"*({kind}*)(b{s.buffer} + {place}) = {name};")
+        for s, at, kind, name in zip(targets, places, kinds, results, strict=True):
+            if not self.overwritten(s, loop):
+                e.line(f"*({kind}*)(b{s.buffer} + {at}) = {name};")
+            self.written_chunk(s, loop, name)
         e.forget_loads(stores(stage.body))
+
+    def written_chunk(self, s: Store, loop: Loop, name: str) -> None:
+        """Take note of what a chunk has stored."""
+
+    def overwritten(self, s: Store, loop: Loop) -> bool:
+        """Whether a store need not be made, for nobody sees it before the next one."""
+        del s, loop
+        return False
 
     def aligned(self, stage: Stage) -> list[Expr]:
         """Return the loads of a stage that are made a chunk at a time."""
@@ -179,25 +193,39 @@ class _Wide(_Team):
 
 
 class _Kept(_Wide):
-    """Stages whose loads stay in registers for the stages after them."""
+    """Stages that keep in registers what later stages read: what they load, and what they store."""
 
     def run(self) -> None:
         """Write all stages."""
         self.kept: dict[Access, str] = {}
         self.filled: set[Access] = set()
         self.number = ""
+        self.left: list[Stage] = list(stages(self.stages))
+        self.later: set[Access] = set()
         super().run()
 
     def share(self, stage: Stage, step: Callable[[], None]) -> None:
         """Write the iterations of a stage, chunk by chunk."""
         e, v = self.e, self.how.width
         (loop,) = stage.loops
-        written = stores(self.stages)
-        mine = {access(x, loop): x for x in self.aligned(stage)}
-        for key, x in mine.items():
-            if key not in self.kept and key.buffer not in written:
+        del self.left[0]
+        self.later = {access(x, s.loops[0]) for s in self.left for x in self.aligned(s)}
+        mine = {access(x, loop): self.kind(x) for x in self.aligned(stage)}
+        # Registers of what is read for the last time take what is stored in its place.
+        free = [k for k in mine if k in self.kept and k not in self.later]
+        for s in stage.body:
+            if isinstance(s, Store):
+                kind = f"tj_vec<{scalars.storage_name(s.value.dtype)}, {v}>"
+                key = place(s.buffer, s.offset, loop)
+                heir = next((k for k in free if mine[k] == kind), None)
+                if key in self.later and key not in self.kept and heir is not None:
+                    self.kept[key] = self.kept[heir]
+                    free.remove(heir)
+                mine.setdefault(key, kind)
+        for key, kind in mine.items():
+            if key in self.later and key not in self.kept:
                 self.kept[key] = e.name("row")
-                e.line(f"{self.kind(x)} {self.kept[key]}[{self.how.chunks}];")
+                e.line(f"{kind} {self.kept[key]}[{self.how.chunks}];")
         self.number = e.name("c")
         e.line("#pragma unroll")
         head = f"for (int {self.number} = 0; {self.number} < {self.how.chunks}; ++{self.number})"
@@ -206,16 +234,48 @@ class _Kept(_Wide):
             start = e.declare("idx", text, "j")
             with e.block(f"if ({start} < {e.integer(loop.hi)})"):
                 self.chunk(stage, start, step)
-        self.filled |= set(mine)
+        self.forget(stores(stage.body), set(mine))
+        for key in [k for k in self.kept if k not in self.later]:
+            del self.kept[key]
+            self.filled.discard(key)
+
+    def forget(self, buffers: set[int], but: Collection[Access] = ()) -> None:
+        """Keep nothing of what was overwritten."""
+        for key in [k for k in self.kept if k.buffer in buffers and k not in but]:
+            del self.kept[key]
+            self.filled.discard(key)
 
     def fetch(self, x: Expr, loop: Loop) -> str:
         """Return the place of a chunk in registers, loaded by the first stage that needs it."""
         key = access(x, loop)
         if key not in self.kept:
             return super().fetch(x, loop)
-        place = f"{self.kept[key]}[{self.number}]"
+        name = f"{self.kept[key]}[{self.number}]"
         if key not in self.filled:
             address = f"b{x.attr} + {self.e.offset(x.args[0])}"
-            self.e.line(f"{place} = *(const {self.kind(x)}*)({address});")
+            self.e.line(f"{name} = *(const {self.kind(x)}*)({address});")
             self.filled.add(key)
-        return place
+        return name
+
+    def written_chunk(self, s: Store, loop: Loop, name: str) -> None:
+        """Keep what a chunk has stored, if a later stage reads it."""
+        key = place(s.buffer, s.offset, loop)
+        if key in self.kept and key in self.later:
+            self.e.line(f"{self.kept[key]}[{self.number}] = {name};")
+            self.filled.add(key)
+
+    def overwritten(self, s: Store, loop: Loop) -> bool:
+        """Whether a later stage stores to the same place, and all reads until then are kept."""
+        key = place(s.buffer, s.offset, loop)
+        again = any(
+            isinstance(t, Store) and place(t.buffer, t.offset, x.loops[0]) == key
+            for x in self.left
+            for t in x.body
+        )
+        if not again or key not in self.kept:
+            return False
+        shared = [access(x, p.loops[0]) for p in stages(self.stages) for x in p.loads()]
+        alone = [t for t in self.stages if isinstance(t, Store)]
+        return all(a == key for a in shared if a.buffer == s.buffer) and s.buffer not in loads(
+            alone
+        )

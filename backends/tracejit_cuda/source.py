@@ -78,8 +78,8 @@ def global_part(
     lines = "\n".join(f"  {line}" for line in body)
     text = (
         f"struct {name}_args {{ {members} }};\n"
-        f'extern "C" __global__ void __launch_bounds__({threads}, {resident}) {name}(const {name}_args a) {{\n'
-        f"{lines}\n}}"
+        f'extern "C" __global__ void __launch_bounds__({threads}, {resident}) '
+        f"{name}(const {name}_args a) {{\n{lines}\n}}"
     )
     return Part(name, text, tuple(needs))
 
