@@ -91,7 +91,7 @@ def _missing() -> str:
     try:
         tracejit.devices("cuda")
     except RuntimeError as error:
-        return " ".join(str(error).split())
+        return str(error).splitlines()[0]  # what follows is where it was raised
     return ""
 
 

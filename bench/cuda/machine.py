@@ -61,7 +61,7 @@ def look() -> Machine:
     if simulated():
         return Machine(SIMULATED, "", "", date, 0, True)
     runtime = importlib.import_module("cupy").cuda.runtime
-    nvrtc = importlib.import_module("cupy_backends.cuda.libs.nvrtc")
+    nvrtc = importlib.import_module("tracejit_cuda.nvrtc")
     found = runtime.getDeviceProperties(0)
     card = (
         f"{found['name'].decode()} (sm_{found['major']}{found['minor']}, "
@@ -69,7 +69,7 @@ def look() -> Machine:
         f"{found['totalGlobalMem'] >> 30} GiB)"
     )
     driver = f"{_driver()} (CUDA {_version(runtime.driverGetVersion())})"
-    compiler = ".".join(map(str, nvrtc.getVersion()))
+    compiler = ".".join(map(str, nvrtc.version()))
     libraries = f"CUDA runtime {_version(runtime.runtimeGetVersion())}, NVRTC {compiler}"
     return Machine(card, driver, libraries, date, found["l2CacheSize"], False)
 
