@@ -231,16 +231,21 @@ def bitcast(text: str, source: Dtype, target: Dtype) -> str:
     return text if source == target else f"tj_bitcast<{type_name(target)}>({text})"
 
 
+def _at(address: str) -> str:
+    # Elements of an array are written as such, for whoever checks its bounds.
+    return address[1:] if address.startswith("&") else f"*({address})"
+
+
 def load(address: str, dtype: Dtype) -> str:
     """Return the element of a dtype at an address."""
     del dtype
-    return f"*({address})"
+    return _at(address)
 
 
 def store(address: str, value: str, dtype: Dtype) -> str:
     """Return the assignment of a value to the element at an address."""
     del dtype
-    return f"*({address}) = {value}"
+    return f"{_at(address)} = {value}"
 
 
 def neutral(op: str, dtype: Dtype) -> str:

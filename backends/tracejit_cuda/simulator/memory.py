@@ -20,8 +20,8 @@ from tracejit_cuda.runtime import CudaError
 
 __all__ = ["Allocation", "Heap", "find", "live"]
 
-FRESH = 0xA5
-"""The bytes of fresh memory: as float64 -1.3e-130, as int32 -1515870811."""
+FRESH = 0xFF
+"""The bytes of fresh memory: nan in every float, so that no sum hides them, and -1."""
 
 ALIGNMENT = 16
 GUARD = 64 << 10

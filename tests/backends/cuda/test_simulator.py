@@ -471,7 +471,8 @@ def test_uploads_come_back(runtime: SimulatorRuntime, dtype: Any) -> None:
 
 
 def test_fresh_memory_holds_a_pattern(runtime: SimulatorRuntime) -> None:
-    assert set(runtime.empty((100,), np.uint8, 0).get().tolist()) == {0xA5}
+    assert set(runtime.empty((100,), np.uint8, 0).get().tolist()) == {0xFF}
+    assert np.isnan(runtime.empty((9,), np.float16, 0).get()).all()
     assert runtime.empty((0, 3), np.float32, 0).get().shape == (0, 3)
 
 
