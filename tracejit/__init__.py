@@ -17,6 +17,7 @@ from tracejit.runtime.devices import (
     device,
     device_put,
     devices,
+    release_memory,
     set_num_threads,
 )
 from tracejit.runtime.jit import jit
@@ -71,6 +72,7 @@ __all__ = [
     "make_program",
     "numpy",
     "random",
+    "release_memory",
     "remat",
     "set_num_threads",
     "stop_gradient",

@@ -122,6 +122,10 @@ class LLVMBackend:
         """Use `n` threads from the next call on; results do not depend on it."""
         self.pool.set_num_threads(n)
 
+    def release_memory(self) -> None:
+        """Give the blocks that are kept for the next arrays back to the system."""
+        self.buffers.trim()
+
     def count_callback(self) -> None:
         """Count one call back."""
         with self._lock:

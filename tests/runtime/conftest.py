@@ -104,6 +104,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.evaluated: list[int] = []
+        self.released = False
         self.compiled = 0
         self.lacking: set[str] = set()
         self.waited: list[int] = []
@@ -164,6 +165,9 @@ class FakeBackend:
 
     def set_num_threads(self, n: int) -> None:
         raise AssertionError("a device has no threads")
+
+    def release_memory(self) -> None:
+        self.released = True
 
     def counters(self) -> dict[str, int]:
         return {"compiled": self.compiled, "memory": 0, "disk": 0, "callbacks": 0}

@@ -299,7 +299,8 @@ def test_eager_operations_run_where_their_arrays_are(cuda: Any) -> None:
         same(found, expected)
         assert tracejit.counters()["downloads"] == downloads + 1
     assert set(cuda.evaluated) == {1}
-    assert tracejit.counters()["eager_compiled"] == before["eager_compiled"]
+    # The scan alone: the array library's sums of floats differ from run to run.
+    assert tracejit.counters()["eager_compiled"] == before["eager_compiled"] + 1
 
 
 def test_nothing_is_read_unless_it_must(cuda: Any) -> None:
@@ -779,3 +780,9 @@ def test_counters_are_of_all_backends(cuda: Any) -> None:
     f = tracejit.jit(lambda x: x * 1.25 - 3)
     f(tracejit.device_put(X, "cuda"))
     assert tracejit.counters()["compiled"] == before + 1
+
+
+def test_memory_is_given_back_everywhere(cuda: Any) -> None:
+    assert not cuda.released
+    tracejit.release_memory()
+    assert cuda.released

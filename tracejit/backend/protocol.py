@@ -150,5 +150,8 @@ class Backend(Protocol):
     def set_num_threads(self, n: int) -> None:
         """Use `n` threads from the next call on; results do not depend on it."""
 
+    def release_memory(self) -> None:
+        """Give memory that is kept for later, and holds no array, back to the system."""
+
     def counters(self) -> dict[str, int]:
         """Return counters: kernels compiled, taken from memory, taken from disk, callbacks."""

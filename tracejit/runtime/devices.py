@@ -24,6 +24,7 @@ __all__ = [
     "device",
     "device_put",
     "devices",
+    "release_memory",
     "set_num_threads",
 ]
 
@@ -151,6 +152,16 @@ def set_num_threads(n: int) -> None:
     if n < 1:
         raise ValueError(f"the number of threads must be at least 1; got {n}")
     get_backend(HOST_BACKEND).set_num_threads(int(n))
+
+
+def release_memory() -> None:
+    """Give memory that is kept for later arrays back to the system, on all devices in use.
+
+    Nothing is reserved ahead: a device's memory is taken as arrays need it, and what they leave is
+    kept for the next ones until this is called or the device runs out.
+    """
+    for backend in backends_made():
+        backend.release_memory()
 
 
 def counters() -> dict[str, int]:
