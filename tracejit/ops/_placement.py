@@ -235,6 +235,9 @@ def scatter_impl(function: str) -> Callable[..., Any]:
         del unique
         if updates.size == 0:
             return x
+        if xp is not np:
+            # Where places repeat, CuPy does not say which of them is written last.
+            raise NotImplementedError(f"{function}: {xp.__name__} writes in no order")
         dtype, outer, shape = x.dtype, x.shape[:lanes], x.shape[lanes:]
         batch = indices.shape[lanes:-1]
         sizes = window_sizes(x.shape, updates.shape, lanes + len(batch), collapsed, lanes)

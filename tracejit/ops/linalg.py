@@ -91,6 +91,8 @@ def _solve_shape(a: ShapedArray, b: ShapedArray) -> ShapedArray:
 
 def _solve_impl(xp: Any, a: Any, b: Any) -> Any:
     x, y = _wide(a), _wide(b)
+    if not b.size:
+        return xp.zeros(b.shape, b.dtype)  # cuSOLVER refuses to solve for nothing
     try:
         return xp.linalg.solve(x, y).astype(b.dtype, copy=False)
     except np.linalg.LinAlgError:

@@ -123,18 +123,30 @@ def _comparable(x: Any) -> Any:
     return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x
 
 
+def _order(xp: Any, keys: list[Any], axis: int, kind: str | None) -> Any:
+    """Return the indices that sort by the first key, then by the next."""
+    if len(keys) == 1:
+        return xp.argsort(keys[0], axis=axis, kind=kind)
+    if xp is np:
+        return np.lexsort(tuple(reversed(keys)), axis=axis)
+    # CuPy's lexsort has no axis, and all its sorts are stable.
+    order = xp.argsort(keys[-1], axis=axis)
+    for key in reversed(keys[:-1]):
+        within = xp.argsort(xp.take_along_axis(key, order, axis=axis), axis=axis)
+        order = xp.take_along_axis(order, within, axis=axis)
+    return order
+
+
 def _sort_impl(xp: Any, *xs: Any, axis: int, num_keys: int, is_stable: bool) -> list[Any]:
     kind = "stable" if is_stable else None
+    if not xs[0].size:
+        return [xp.array(x) for x in xs]
     if len(xs) == 1:
         (x,) = xs
-        if x.dtype.kind in "biu" or not xp.signbit(x.real[x == 0]).any():
+        if xp is np and (x.dtype.kind in "biu" or not np.signbit(x.real[x == 0]).any()):
             kind = None  # equal elements are the same, and there are quicker ways
         return [xp.sort(_comparable(x), axis=axis, kind=kind).astype(x.dtype, copy=False)]
-    keys = [_comparable(x) for x in xs[:num_keys]]
-    if num_keys == 1:
-        order = xp.argsort(keys[0], axis=axis, kind=kind)
-    else:
-        order = xp.lexsort(tuple(reversed(keys)), axis=axis)
+    order = _order(xp, [_comparable(x) for x in xs[:num_keys]], axis, kind)
     return [xp.take_along_axis(x, order, axis=axis) for x in xs]
 
 

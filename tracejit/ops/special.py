@@ -182,8 +182,8 @@ def polygamma(x: Any, n: int) -> Any:
 
 
 def _polygamma_impl(xp: Any, x: Any, *, n: int) -> Any:
-    # scipy returns float64 whatever it is given.
-    return _special(xp).polygamma(n, x).astype(x.dtype)
+    # SciPy returns float64 whatever it is given; CuPy's takes arrays alone.
+    return _special(xp).polygamma(xp.asarray(n), x).astype(x.dtype)
 
 
 polygamma_p = define_pointwise(
