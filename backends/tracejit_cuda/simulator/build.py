@@ -229,8 +229,9 @@ def build_kernels(source: str, names: Sequence[str], checked: bool, switch: str 
         With the compiler's log, if the source does not compile.
     """
     compiler, engine = _need_compiler(), build_engine(switch)
-    # Each page of a large frame is touched, so that none steps over the guard of its stack.
-    options = ("-O1", *COMMON, "-fno-math-errno", "-fstack-clash-protection", *_language(compiler))
+    # To optimise takes longer than it saves: most kernels run a few times, on small arrays.  Each
+    # page of a large frame is touched, so that none steps over the guard of its stack.
+    options = ("-O0", *COMMON, "-fno-math-errno", "-fstack-clash-protection", *_language(compiler))
     options += ("-include", str(SOURCES / "cudasim.h"))
     if checked:
         options += _checks(compiler)
@@ -257,6 +258,7 @@ def _checks(compiler: Compiler) -> tuple[str, ...]:
         "-g1",
         "-fsanitize=thread",
         f"-fsanitize={SANITIZED}",
+        "-ftrivial-auto-var-init=pattern",  # what was not assigned is no plausible number
     )
     options += ("-fno-sanitize-recover=all",)
     if compiler.is_clang:
