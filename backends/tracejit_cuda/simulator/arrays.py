@@ -18,6 +18,7 @@ from tracejit_cuda.runtime import CudaError
 from tracejit_cuda.simulator.memory import Allocation, Heap
 
 __all__ = [
+    "SORTS",
     "DeviceArray",
     "Step",
     "allocation_of",
@@ -25,6 +26,7 @@ __all__ = [
     "empty",
     "recorder",
     "refuse_while_recording",
+    "stably",
 ]
 
 Step = Callable[[], None]
@@ -39,6 +41,9 @@ METHODS = frozenset((
 ))
 # fmt: on
 """Methods of NumPy's arrays that CuPy's have, too."""
+
+SORTS = frozenset(("sort", "argsort"))
+"""Functions and methods that CuPy has in one kind, which is stable."""
 
 VIEWS = frozenset(("T", "mT", "real", "imag"))
 """Attributes that are arrays."""
@@ -201,9 +206,10 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     def __getattr__(self, name: str) -> Any:
         if name in METHODS:
-            return lambda *args, **options: apply(
-                lambda host, *a, **o: getattr(host, name)(*a, **o), (self, *args), options
-            )
+            method = getattr(np.ndarray, name)
+            if name in SORTS:
+                method = stably(method)
+            return lambda *args, **options: apply(method, (self, *args), options)
         if name in VIEWS:
             return apply(lambda host: getattr(host, name), (self,), {})
         raise AttributeError(f"an array on a simulated device has no attribute {name!r}")
@@ -222,6 +228,11 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     def __deepcopy__(self, _: Any) -> Any:
         return self.copy()
+
+
+def stably(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of NumPy that sorts, as CuPy does whatever kind it is asked for."""
+    return lambda *args, **options: function(*args, **{**options, "kind": "stable"})
 
 
 def _item(host: np.ndarray[Any, Any], key: Any) -> Any:

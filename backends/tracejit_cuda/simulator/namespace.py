@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit_cuda.simulator.arrays import DeviceArray, apply
+from tracejit_cuda.simulator.arrays import SORTS, DeviceArray, apply, stably
 from tracejit_cuda.simulator.memory import Heap
 
 __all__ = ["Namespace", "Place", "make_namespace"]
@@ -54,6 +54,12 @@ class Place(threading.local):
             self.device = before
 
 
+SCATTERING = frozenset(
+    ("add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor")
+)
+"""The ufuncs of which CuPy has the method ``at``."""
+
+
 class _Function:
     """A function of NumPy over device arrays; a ufunc with its methods."""
 
@@ -67,10 +73,17 @@ class _Function:
             for x in args:
                 if isinstance(x, np.ndarray):  # as CuPy
                     raise TypeError(f"Unsupported type {type(x)}")
-        return apply(self._function, args, options, self._place.heap)
+        function = self._function
+        if self.__name__ in SORTS:
+            function = stably(function)
+        elif self.__name__ == "lexsort" and (len(args) > 1 or options):
+            raise TypeError("CuPy's lexsort has no axis")
+        return apply(function, args, options, self._place.heap)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._function, name)
+        if name == "at" and self.__name__ not in SCATTERING:
+            raise NotImplementedError(f"CuPy has no {self.__name__}.at")
         return _Function(found, self._place) if callable(found) else found
 
     def __repr__(self) -> str:

@@ -622,6 +622,12 @@ def test_the_namespace_is_numpys(runtime: SimulatorRuntime) -> None:
     assert windows.get().shape == (2, 2, 2)
     xp.add.at(x, (xp.array([0, 0]), xp.array([1, 1])), 1.0)
     assert x.get()[0].tolist() == [0, 3, 2]
+    ones = xp.zeros(100, int)
+    assert xp.argsort(ones, kind="quicksort").tolist() == ones.argsort().tolist() == [*range(100)]
+    with pytest.raises(TypeError, match="no axis"):
+        xp.lexsort((x, x), axis=0)
+    with pytest.raises(NotImplementedError, match="multiply"):
+        xp.multiply.at(x, 0, 2)
     with runtime.on_device(1):
         assert xp.arange(3).device == 1
         assert (x + 1).device == 0
