@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.ir.dtypes import real_of
 from tracejit_cuda.native import (
     NATIVE,
     Divisor,
@@ -90,7 +91,8 @@ def scan_call(
     outer, length, inner, reverse = params
     if not outer * length * inner:
         return NativeCall(())
-    kind, size = type_name(dtype), max(dtype.itemsize, 4)
+    kind = type_name(real_of(dtype))
+    size = max(real_of(dtype).itemsize, 4)
     arguments = f"{kind}, {SCANS[name]}, {'true' if reverse else 'false'}, {THREADS}"
     x, out = Field("slot", 0, f"const {kind}*", "x"), Field("slot", 1, f"{kind}*", "out")
     most = MOST_BLOCKS * properties.multiprocessors

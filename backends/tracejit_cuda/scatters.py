@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tracejit.ir.dtypes import real_of
 from tracejit_cuda.native import (
     NATIVE,
     Divisor,
@@ -143,7 +144,7 @@ def scatter_call(
     deterministic : bool
         Whether every run must give the same bits.
     """
-    return _Scatter(name, _windows(params), dtype, index, properties).call(deterministic)
+    return _Scatter(name, _windows(params), real_of(dtype), index, properties).call(deterministic)
 
 
 class _Scatter:

@@ -27,7 +27,8 @@ SCANS = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 SCATTERS = ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
 NAMED = Target("cuda", 1 << 25, frozenset(COSTS), frozenset(["matmul", *SCANS, *SCATTERS]))
 PLAIN = Target("cpu", 1 << 25, frozenset(COSTS), frozenset(["matmul"]))
-REAL = [dtype for short, dtype in DTYPES.items() if short not in ("c64", "c128", "float0")]
+ALL = [dtype for short, dtype in DTYPES.items() if short != "float0"]
+PAIRED = ("cumsum", "scatter", "scatter_add")
 rng = np.random.default_rng(5)
 
 
@@ -51,29 +52,33 @@ def calls(plan: Plan) -> list[LibraryCall]:
 
 def sample(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     out = rng.integers(-4, 5, shape).astype(np.int8)
-    return out.astype(dtype)
+    imaginary = 1j * rng.integers(-4, 5, shape) if np.dtype(dtype).kind == "c" else 0
+    return (out + imaginary).astype(dtype) if np.any(imaginary) else out.astype(dtype)
 
 
 def accepts(name: str, dtype: Any) -> bool:
     if name == "cumlogsumexp":
         return dtype.kind in "fV"
-    return dtype != np.bool_ or name in ("cummax", "cummin")
+    if dtype.kind == "c":
+        return name in PAIRED
+    return dtype != np.bool_ or name not in ("cumsum", "cumprod")
 
 
 # --------------------------------------------------------------------------------- scans
 
 
 @pytest.mark.parametrize("name", SCANS)
-@pytest.mark.parametrize("dtype", REAL, ids=str)
+@pytest.mark.parametrize("dtype", ALL, ids=str)
 def test_scans_of_every_dtype(name: str, dtype: Any) -> None:
     if not accepts(name, dtype):
         pytest.skip("the operation does not take the dtype")
     x = sample((3, 5, 4), dtype)
     scan = getattr(cumulative, name)
     plan = compiled(lambda x: [scan(x, 1), scan(x, 2, True)], x)
+    parts = 2 if dtype.kind == "c" else 1
     assert [(c.name, c.params) for c in calls(plan)] == [
-        (name, (3, 5, 4, 0)),
-        (name, (15, 4, 1, 1)),
+        (name, (3, 5, 4 * parts, 0)),
+        (name, (15, 4, parts, 1)),
     ]
     assert "a library call" in "".join(plan.notes)
 
@@ -88,14 +93,14 @@ def test_scans_along_any_axis(axis: int, shape: tuple[int, ...]) -> None:
 def test_what_is_not_named_is_called_back() -> None:
     x = sample((4, 3), np.float32)
     z = x.astype(np.complex64)
-    for target, array in ((PLAIN, x), (NAMED, z)):
+    for target, array in ((PLAIN, x), (PLAIN, z), (NAMED, z)):
         aval = ShapedArray(array.shape, array.dtype)
-        program = stage(lambda x: [cumulative.cumsum(x, 0)], [aval], "f")
+        program = stage(lambda x: [cumulative.cumprod(x, 0)], [aval], "f")
         plan = compile_program(program, target)
         (step,) = plan.steps
         assert isinstance(step, Callback)
         (got,) = step.function(np, array)
-        np.testing.assert_array_equal(got, np.cumsum(array, 0))
+        np.testing.assert_array_equal(got, np.cumprod(array, 0))
 
 
 # ------------------------------------------------------------------------------- scatters
@@ -143,8 +148,10 @@ def test_scatters_of_every_form(name: str, form: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCATTERS)
-@pytest.mark.parametrize("dtype", REAL, ids=str)
+@pytest.mark.parametrize("dtype", ALL, ids=str)
 def test_scatters_of_every_dtype(name: str, dtype: Any) -> None:
+    if not accepts(name, dtype):
+        pytest.skip("the operation does not take the dtype")
     for form in ("elements", "windows that overlap"):
         function, arrays = scattered(name, form, dtype)
         assert len(calls(compiled(function, *arrays))) == 1

@@ -62,7 +62,7 @@ class _Builder:
         if eq.primitive.effectful:
             return "an effect"
         if any(is_complex(a.aval.dtype) for a in (*eq.inputs, *eq.outputs)):
-            return "complex numbers"
+            return "a library call" if library_call(eq, self.target) else "complex numbers"
         if eq.primitive.name == "dot_general":
             return self._why_library(eq)
         why = lower.absent.get(eq.primitive, "")

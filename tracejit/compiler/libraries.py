@@ -20,6 +20,9 @@ __all__ = ["Routine", "library_call"]
 SCANS = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 SCATTERS = ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
 
+PAIRED = ("cumsum", "scatter", "scatter_add")
+"""What is done to the two parts of complex numbers each by itself."""
+
 
 class Routine(NamedTuple):
     """A library call without its slots.
@@ -42,7 +45,7 @@ class Routine(NamedTuple):
 def library_call(eq: Equation, target: Target) -> Routine | None:
     """Return how a library computes an equation, or None if none of `target` does."""
     write = _ROUTINES.get(eq.primitive.name)
-    if write is None or any(is_complex(a.aval.dtype) for a in (*eq.inputs, *eq.outputs)):
+    if write is None or (is_complex(eq.outputs[0].aval.dtype) and eq.primitive.name not in PAIRED):
         return None
     routine = write(eq)
     return routine if routine is not None and routine.name in target.libraries else None
@@ -58,29 +61,35 @@ def _product(eq: Equation) -> Routine | None:
     return Routine("matmul", tuple(int(p) for p in form))
 
 
+def _parts(eq: Equation) -> int:
+    return 2 if is_complex(eq.outputs[0].aval.dtype) else 1
+
+
 def _scan(eq: Equation) -> Routine:
     shape, axis = eq.inputs[0].aval.shape, eq.params["axis"]
-    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :]) * _parts(eq)
     params = (outer, shape[axis], inner, int(eq.params["reverse"]))
     return Routine(eq.primitive.name, params, in_place=True)
 
 
 def _scatter(eq: Equation) -> Routine:
     x, indices, updates = (a.aval.shape for a in eq.inputs)
+    parts = _parts(eq)
     axes, collapsed, lanes = (eq.params[p] for p in ("axes", "collapsed", "lanes"))
     shape, batch = x[lanes:], math.prod(indices[lanes:-1])
     moved = iter(updates[len(indices) - 1 :])
     sizes = [1 if a in collapsed else next(moved) for a in range(len(shape))]
-    strides = [math.prod(shape[a + 1 :]) for a in range(len(shape))]
+    strides = [math.prod(shape[a + 1 :]) * parts for a in range(len(shape))]
     # Without updates, a window may be larger than the operand.
     starts = [(strides[a], max(shape[a] - sizes[a], 0)) for a in axes]
     window: list[tuple[int, int]] = []
-    for length, stride in zip(sizes, strides, strict=True):
+    for length, stride in zip((*sizes, parts), (*strides, 1), strict=True):
         if window and window[-1][1] == length * stride:
             window[-1] = (window[-1][0] * length, stride)
         elif length != 1:
             window.append((length, stride))
-    head = (math.prod(x[:lanes]), batch, math.prod(shape), int(eq.params["mode"] == "drop"))
+    size = math.prod(shape) * parts
+    head = (math.prod(x[:lanes]), batch, size, int(eq.params["mode"] == "drop"))
     unique = int(eq.params["unique"] or batch <= 1)
     pairs = [n for group in (starts, window) for n in (len(group), *(i for p in group for i in p))]
     return Routine(eq.primitive.name, (*head, unique, *pairs), in_place=True)

@@ -88,23 +88,26 @@ class LibraryCall(NamedTuple):
     transpose_a, transpose_b)``; out[batch, m, n] = a[batch, m, k] b[batch, k, n], a stored as
     [batch, k, m] if `transpose_a`, b as [batch, n, k] if `transpose_b`; float32 or float64.
 
+    Below, arrays of complex numbers are seen as arrays of their real and imaginary parts: lengths
+    and strides count those.
+
     ``cumsum``, ``cumprod``, ``cummax``, ``cummin``, ``cumlogsumexp``: slots (x, out), both seen as
-    [outer, length, inner], of one dtype that is not complex; out may lie where x does; params
-    ``(outer, length, inner, reverse)``; out[o, l, i] combines x[o, 0 .. l, i], or
+    [outer, length, inner], of one dtype, complex for ``cumsum`` alone; out may lie where x does;
+    params ``(outer, length, inner, reverse)``; out[o, l, i] combines x[o, 0 .. l, i], or
     x[o, l .. length-1, i] if `reverse`.
     Integers wrap round, float16 and bfloat16 are combined in float32, maxima and minima are NaN
     from the first NaN on.
 
     ``scatter`` (replaces), ``scatter_add``, ``scatter_mul``, ``scatter_min``, ``scatter_max``:
-    slots (x, indices, updates, out); x, updates and out of one dtype that is not complex, indices
-    of any integer dtype; out may lie where x does.  params ``(lanes, batch, size, drop, unique,
-    S, (stride, room) * S, W, (length, stride) * W)``.  x and out are [lanes, size], indices
-    [lanes, batch, S], updates [lanes, batch, length...]; window ``b`` of a lane starts at element
-    ``sum(min(max(index, 0), room) * stride)`` of the lane, over the S starts, and element ``w...``
-    of a window lies ``sum(w * stride)`` further, over the W lengths.  If `drop`, a window with an
-    index outside ``0 .. room`` is not written.  `unique` promises that no element is written
-    twice.  Otherwise ``scatter`` leaves the last in the order of updates; the others combine them
-    all, in float32 for float16 and bfloat16, which are rounded once.
+    slots (x, indices, updates, out); x, updates and out of one dtype, complex for the first two
+    alone, indices of any integer dtype; out may lie where x does.  params ``(lanes, batch, size,
+    drop, unique, S, (stride, room) * S, W, (length, stride) * W)``.  x and out are [lanes, size],
+    indices [lanes, batch, S], updates [lanes, batch, length...]; window ``b`` of a lane starts at
+    element ``sum(min(max(index, 0), room) * stride)`` of the lane, over the S starts, and element
+    ``w...`` of a window lies ``sum(w * stride)`` further, over the W lengths.  If `drop`, a window
+    with an index outside ``0 .. room`` is not written.  `unique` promises that no element is
+    written twice.  Otherwise ``scatter`` leaves the last in the order of updates; the others
+    combine them all, in float32 for float16 and bfloat16, which are rounded once.
     """
 
     name: str

@@ -39,6 +39,7 @@ def run_library(name: str, params: Sequence[int], buffers: Sequence[Array]) -> N
     buffers : sequence of array, each of one axis
         What its slots hold; the last is written.
     """
+    buffers = [b.view(b.real.dtype) if b.dtype.kind == "c" else b for b in buffers]
     with np.errstate(all="ignore"):
         if name == "matmul":
             _matmul(params, *buffers)
