@@ -231,7 +231,14 @@ def build_kernels(source: str, names: Sequence[str], checked: bool, switch: str 
     compiler, engine = _need_compiler(), build_engine(switch)
     # To optimise takes longer than it saves: most kernels run a few times, on small arrays.  Each
     # page of a large frame is touched, so that none steps over the guard of its stack.
-    options = ("-O0", *COMMON, "-fno-math-errno", "-fstack-clash-protection", *_language(compiler))
+    options = (
+        "-O0",
+        "-g1",
+        *COMMON,
+        "-fno-math-errno",
+        "-fstack-clash-protection",
+        *_language(compiler),
+    )
     options += ("-include", str(SOURCES / "cudasim.h"))
     if checked:
         options += _checks(compiler)
@@ -255,7 +262,6 @@ def _checks(compiler: Compiler) -> tuple[str, ...]:
     """Return the options that instrument; the run times they call are the engine's."""
     options: tuple[str, ...] = (
         "-DCUDASIM_CHECK",
-        "-g1",
         "-fsanitize=thread",
         f"-fsanitize={SANITIZED}",
         "-ftrivial-auto-var-init=pattern",  # what was not assigned is no plausible number

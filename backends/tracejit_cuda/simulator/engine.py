@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tracejit_cuda.runtime import CudaError
 from tracejit_cuda.simulator.build import build_engine, build_kernels
-from tracejit_cuda.simulator.memory import live
+from tracejit_cuda.simulator.memory import describe, live
 
 __all__ = ["Engine", "Module", "SimulatorError"]
 
@@ -102,6 +102,8 @@ class Module(NamedTuple):
     ----------
     path : Path
         Its file.
+    source : str
+        What it was compiled from.
     touch : int
         Address of the function that has its shared memory made.
     entries : dict from str to int
@@ -111,6 +113,7 @@ class Module(NamedTuple):
     """
 
     path: Path
+    source: str
     touch: int
     entries: dict[str, int]
     library: ctypes.CDLL
@@ -121,7 +124,7 @@ class Module(NamedTuple):
         path = build_kernels(source, names, checked, switch)
         library = ctypes.CDLL(str(path))
         entries = {name: _address(getattr(library, f"cudasim_entry_{name}")) for name in names}
-        return cls(path, _address(library.cudasim_touch), entries, library)
+        return cls(path, source, _address(library.cudasim_touch), entries, library)
 
 
 class Engine:
@@ -196,13 +199,18 @@ class Engine:
             self._describe_memory(device)
             failed = self._launch(ctypes.byref(launch))
         if failed:
+            message = failure.message.decode(errors="replace")
+            if where := describe(failure.address) if failure.address else "":
+                message += f": {where}"
+            line = failure.line or _line(str(module.path), failure.code, _base(module))
+            text = module.source.splitlines()[line - 1].strip() if line else ""
             raise SimulatorError(
                 name,
                 failure.kind.decode(),
-                failure.message.decode(errors="replace"),
+                f"{message}\n    {text}" if text else message,
                 failure.block if failure.block >= 0 else None,
                 failure.thread if failure.thread >= 0 else None,
-                failure.line or _line(str(module.path), failure.code, _base(module)),
+                line,
                 label,
             )
 

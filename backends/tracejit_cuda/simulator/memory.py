@@ -18,7 +18,7 @@ import numpy as np
 
 from tracejit_cuda.runtime import CudaError
 
-__all__ = ["Allocation", "Heap", "find", "live"]
+__all__ = ["Allocation", "Heap", "describe", "find", "live"]
 
 FRESH = 0xFF
 """The bytes of fresh memory: nan in every float, so that no sum hides them, and -1."""
@@ -168,6 +168,22 @@ def find(address: int, nbytes: int) -> Allocation:
     if found is None or address + nbytes > found.address + found.nbytes:
         raise CudaError(f"{nbytes} bytes at {address:#x} are in no memory of a simulated device")
     return found
+
+
+def describe(address: int) -> str:
+    """Return where an address is, if that is just outside an allocation; else ``""``."""
+    with _lock:
+        place = bisect.bisect_right(_sorted, address) - 1
+        for start in _sorted[max(place, 0) : place + 2]:
+            found = _live[start]()
+            if found is None:
+                continue
+            if start - GUARD <= address < start:
+                return f"{start - address} bytes before a buffer of {found.nbytes}"
+            after = address - start - found.nbytes
+            if 0 <= after < GUARD:
+                return f"{after} bytes after the end of a buffer of {found.nbytes}"
+    return ""
 
 
 def live(device: int, known: int) -> tuple[int, Any, Any] | None:

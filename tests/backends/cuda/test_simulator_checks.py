@@ -56,6 +56,8 @@ __device__ __forceinline__ void grid_barrier(unsigned* state, int nb) {
 }
 """
 
+BARRIER_WAITS = "      while (*number == mine) __nanosleep(20);"
+
 WRONG_IN_BOTH = [
     Case(
         "barrier_in_a_branch",
@@ -88,8 +90,20 @@ WRONG_IN_BOTH = [
         "warp mask",
         "mask 0xffff, which leaves it out",
     ),
-    Case("beyond_the_end", "a.o[b * 256 + t] = 1;", "illegal address", blocks=5, threads=256),
-    Case("before_the_start", "a.o[t] = a.x[t - 5000];", "illegal address"),
+    Case(
+        "beyond_the_end",
+        "a.o[b * 256 + t] = 1;",
+        "illegal address",
+        "0 bytes after the end of a buffer of 4096",
+        blocks=5,
+        threads=256,
+    ),
+    Case(
+        "before_the_start",
+        "a.o[t] = a.x[t - 5000];",
+        "illegal address",
+        "bytes before a buffer of 4096",
+    ),
     Case("null_pointer", "float* p = (float*)(long long)a.n; p[t - a.n] = 1;", "illegal address"),
     Case(
         "beyond_shared", "CUDA_DYN_SHARED(float, s); s[t + 1024] = 1;", "illegal address", shared=64
@@ -363,6 +377,10 @@ def _expect(run: Simulated, name: str) -> None:
     assert re.fullmatch(case.kind, error.kind), str(error)
     assert re.search(re.escape(case.says) if "(" in case.says else case.says, str(error))
     assert error.kernel == name
+    if error.line is not None:
+        line = SOURCE.splitlines()[error.line - 1]
+        assert line in (*case.body.splitlines(), BARRIER_WAITS) or f" {name}(" in line
+        assert str(error).endswith(line.strip())
     assert name in str(error)
 
 

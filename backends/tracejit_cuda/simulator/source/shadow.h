@@ -194,9 +194,9 @@ inline void release(const volatile void* address, bool shared) {
 [[noreturn]] inline void fail_race(const char* what, const char* address, const Shadow& shadow,
                                    const Stamp& a) {
   fail("race", 0, address,
-       "%s: byte %zu of %s, also used by thread %u of block %u, with nothing between that orders "
-       "them",
-       what, static_cast<size_t>(address - shadow.range.base),
+       "%s: byte %zu of the %zu bytes of %s, also used by thread %u of block %u, with nothing "
+       "between that orders them",
+       what, static_cast<size_t>(address - shadow.range.base), shadow.range.bytes,
        shadow.shared ? "shared memory" : "a buffer", a.thread(), a.block());
 }
 
