@@ -156,7 +156,7 @@ def _width(columns: int, length: int, inner: int, properties: Properties) -> int
 def _chunks(length: int, tile: int, groups: int, properties: Properties) -> tuple[int, int]:
     """Return into how many chunks a column is cut, and their length: a multiple of `tile`."""
     tiles = -(-length // tile)
-    if groups >= properties.multiprocessors or tiles <= FEW_TILES:
+    if 2 * groups >= properties.multiprocessors or tiles <= FEW_TILES:
         return 1, tiles * tile
     wanted = min(-(-CHUNKS * properties.multiprocessors // groups), tiles)
     each = -(-tiles // wanted)
