@@ -17,6 +17,7 @@ from tracejit.testing.conformance import Case, tolerance
 from tracejit_cuda.backend import CudaBackend
 from tracejit_cuda.executable import CudaExecutable
 from tracejit_cuda.runtime import Properties
+from tracejit_cuda.simulator import SimulatorRuntime
 from tracejit_cuda.source import Part, unit
 
 
@@ -110,6 +111,22 @@ class Gathering:
         loaded = self.runtime.load(unit(self.parts.values()), list(self.parts), 0)
         for functions in self.waiting:
             functions.update(loaded)
+
+
+class OneProcessor(SimulatorRuntime):
+    """A device so small that blocks run several tiles and rows."""
+
+    def properties(self, device: int) -> Properties:
+        return super().properties(device)._replace(multiprocessors=1)
+
+
+@pytest.fixture(scope="session")
+def checked_runtime() -> SimulatorRuntime:
+    """A small device that watches what kernels do."""
+    runtime = OneProcessor(checked=True)
+    if runtime.missing():
+        pytest.skip(runtime.missing())
+    return runtime
 
 
 @pytest.fixture(scope="session")

@@ -46,27 +46,24 @@ def test_llvm_computes_what_numpy_means(case: Case, staged: Any, llvm: Any) -> N
 
 
 @pytest.fixture(scope="module", params=["unchecked", "checked"])
-def simulated(request: pytest.FixtureRequest, gathering: Any) -> Any:
-    """Return services of the CUDA backend over the simulator."""
-    runtime = SimulatorRuntime(checked=request.param == "checked")
-    if runtime.missing():
-        pytest.skip(runtime.missing())
-    return lambda: gathering(CudaBackend(runtime))
+def simulated(request: pytest.FixtureRequest, checked_runtime: Any) -> SimulatorRuntime:
+    return checked_runtime if request.param == "checked" else SimulatorRuntime()
 
 
 @pytest.mark.parametrize("chunk", CHUNKS, ids=lambda chunk: chunk[0].name)
 def test_cuda_computes_what_llvm_does(
-    chunk: Any, staged: Any, llvm: Any, simulated: Any
+    chunk: Any, staged: Any, llvm: Any, gathering: Any, simulated: Any
 ) -> None:
     """Threads run in both orders; when checked, one order shows what they should not do."""
-    services = simulated()
+    runtime = simulated
+    services = gathering(CudaBackend(runtime))
     executables = {case.name: services.executable(staged(case)) for case in chunk}
     services.load()
-    runtime = services.runtime
     wrong = []
     for case in chunk:
         wanted = llvm(staged(case))
-        for runtime.order in ("forward",) if runtime.checked else ("forward", "reverse"):
+        for order in ("forward",) if runtime.checked else ("forward", "reverse"):
+            runtime.order = order
             executable = executables[case.name]
             inputs = [runtime.upload(x, 0) for x in staged(case).copies()]
             outputs = [runtime.empty(a.shape, a.dtype, 0) for a in executable.plan.outputs]
@@ -76,5 +73,5 @@ def test_cuda_computes_what_llvm_does(
             except CudaError as error:
                 difference = f"{case.name}: {error}"
             if difference:
-                wrong.append(f"{runtime.order}: {difference}")
+                wrong.append(f"{order}: {difference}")
     assert not wrong, "\n".join(wrong)
