@@ -15,12 +15,14 @@ import functools
 import hashlib
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +35,9 @@ SOURCES = Path(__file__).parent / "source"
 ENGINE = ("engine.cpp", "functions.cpp")
 FILE = "kernels.cu"
 """What the compiler calls the source in its messages."""
+
+UNUSED_SECONDS = 7 * 24 * 3600
+"""After which a shared object is removed."""
 
 COMMON = (
     "-std=c++17",
@@ -67,6 +72,12 @@ class Compiler(NamedTuple):
     def is_clang(self) -> bool:
         """Whether it takes clang's options."""
         return "clang" in self.version
+
+    @property
+    def major(self) -> int:
+        """The first number of its version, 0 if it says none."""
+        found = re.search(r"(\d+)\.\d+", self.version.partition(")")[2] or self.version)
+        return int(found[1]) if found else 0
 
     @property
     def is_zig(self) -> bool:
@@ -136,8 +147,31 @@ def _folder() -> Path:
         found = folder.lstat()
         private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
         if private and found.st_uid == owner and os.access(folder, os.W_OK):
+            _sweep(folder)
             return folder
     return Path(tempfile.mkdtemp(prefix="tracejit-cudasim-"))
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what was not used for a week."""
+    oldest = time.time() - UNUSED_SECONDS
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime > oldest:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+
+def _kept(path: Path) -> bool:
+    """Return whether a shared object is there already, and note that it is used."""
+    try:
+        os.utime(path)
+    except OSError:
+        return False
+    return True
 
 
 @functools.cache
@@ -197,7 +231,7 @@ def build_engine(switch: str = "") -> Path:
         options += (f"-DCUDASIM_{switch.upper()}",)
     folder, key = _folder(), _key(compiler, options, "engine")
     target = folder / f"engine-{key}.so"
-    if target.exists():
+    if _kept(target):
         return target
     with tempfile.TemporaryDirectory(dir=folder) as workplace:
         objects = []
@@ -247,7 +281,7 @@ def build_kernels(source: str, names: Sequence[str], checked: bool, switch: str 
     key = _key(compiler, options, f"{engine.name}\0{text}")
     folder = _folder()
     target = folder / f"kernels-{key}.so"
-    if target.exists():
+    if _kept(target):
         return target
     with tempfile.TemporaryDirectory(dir=folder) as workplace:
         file, compiled = Path(workplace) / FILE, Path(workplace) / "kernels.o"
@@ -260,13 +294,10 @@ def build_kernels(source: str, names: Sequence[str], checked: bool, switch: str 
 
 def _checks(compiler: Compiler) -> tuple[str, ...]:
     """Return the options that instrument; the run times they call are the engine's."""
-    options: tuple[str, ...] = (
-        "-DCUDASIM_CHECK",
-        "-fsanitize=thread",
-        f"-fsanitize={SANITIZED}",
-        "-ftrivial-auto-var-init=pattern",  # what was not assigned is no plausible number
-    )
+    options: tuple[str, ...] = ("-DCUDASIM_CHECK", "-fsanitize=thread", f"-fsanitize={SANITIZED}")
     options += ("-fno-sanitize-recover=all",)
+    if compiler.is_clang or compiler.major >= 12:
+        options += ("-ftrivial-auto-var-init=pattern",)  # what was not assigned is no number
     if compiler.is_clang:
         return (*options, "-mllvm", "-tsan-distinguish-volatile=1")
     return (*options, "--param=tsan-distinguish-volatile=1")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tracejit_cuda.runtime import CudaError
 from tracejit_cuda.simulator.build import build_engine, build_kernels
-from tracejit_cuda.simulator.memory import describe, live
+from tracejit_cuda.simulator.memory import collect, describe, live
 
 __all__ = ["Engine", "Module", "SimulatorError"]
 
@@ -127,6 +127,10 @@ class Module(NamedTuple):
         return cls(path, source, _address(library.cudasim_touch), entries, library)
 
 
+_one_launch = threading.Lock()
+"""Held while a kernel runs: faults of the processor reach one handler in the process."""
+
+
 class Engine:
     """The loaded engine.
 
@@ -145,7 +149,6 @@ class Engine:
         self._buffers.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64]
         self._buffers.restype = None
         self._known = (-1, -1)
-        self._lock = threading.Lock()
 
     def _describe_memory(self, device: int) -> None:
         """Say which memory a checked launch may use, if that has changed."""
@@ -194,9 +197,11 @@ class Engine:
             seconds,
             ctypes.pointer(failure),
         )
-        with self._lock:
-            # What nothing refers to any more is no memory for the kernel.
-            self._describe_memory(device)
+        with _one_launch:
+            if checked:
+                self._describe_memory(device)
+            else:
+                collect()  # what nothing refers to any more is no memory for the kernel
             failed = self._launch(ctypes.byref(launch))
         if failed:
             message = failure.message.decode(errors="replace")

@@ -18,7 +18,7 @@ import numpy as np
 
 from tracejit_cuda.runtime import CudaError
 
-__all__ = ["Allocation", "Heap", "describe", "find", "live"]
+__all__ = ["Allocation", "Heap", "collect", "describe", "find", "live"]
 
 FRESH = 0xFF
 """The bytes of fresh memory: nan in every float, so that no sum hides them, and -1."""
@@ -151,6 +151,12 @@ def _collect() -> None:
         del _live[address]
         del _sorted[bisect.bisect_left(_sorted, address)]
         _version += 1
+
+
+def collect() -> None:
+    """Unmap what nothing refers to."""
+    with _lock:
+        _collect()
 
 
 def find(address: int, nbytes: int) -> Allocation:

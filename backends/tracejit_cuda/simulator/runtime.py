@@ -231,8 +231,7 @@ class SimulatorRuntime:
 
     def release_memory(self) -> None:
         """Unmap what nothing refers to."""
-        for device in range(len(self._heaps)):
-            memory.live(device, -1)
+        memory.collect()
 
     # ------------------------------------------------------------------ kernels
 

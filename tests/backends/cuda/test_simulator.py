@@ -253,6 +253,13 @@ def test_what_was_compiled_is_kept(kernels: Kernels, monkeypatch: pytest.MonkeyP
 
     path = kernels.functions["scale"].module.path
     assert path.parent.stat().st_mode & 0o077 == 0
+    stale, fresh = (path.with_name(f"{name}-{os.urandom(8).hex()}") for name in ("stale", "fresh"))
+    for file in (stale, fresh):
+        file.touch()
+    os.utime(stale, (0, 0))
+    build._sweep(path.parent)
+    assert not stale.exists()
+    fresh.unlink()
     monkeypatch.setattr(build, "_run", refuse)
     assert build.build_kernels(SOURCE, NAMES, False) == path
     with pytest.raises(AssertionError, match="compiled again"):
