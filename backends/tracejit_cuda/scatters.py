@@ -282,6 +282,8 @@ class _Scatter:
         if not narrow:
             return NativeCall((self.begin(), combine))
         count = self.w.lanes * self.w.size
+        if 4 * count > MOST_SCRATCH:
+            return self.linked()
         kind = (self.kind,)
         widen = self.step("tj_scatter_widen", kind, (self.x, words), count, {"count": count})
         end = self.step("tj_scatter_narrow", kind, (self.out, words), count, {"count": count})
