@@ -10,6 +10,7 @@ import pytest
 from tracejit.core.array import from_numpy
 from tracejit.core.errors import LeakedTracerError, StructureError
 from tracejit.core.primitive import PRIMITIVES, define
+from tracejit.core.tracer import Tracer
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Equation
 from tracejit.ir.verify import verify
@@ -19,6 +20,7 @@ from tracejit.transforms.api import ShapeDtypeStruct, eval_shape, grad, make_pro
 from tracejit.transforms.dce import dce, dce_rules, keep_outputs
 from tracejit.transforms.stage import (
     StageInterpreter,
+    StageTracer,
     evaluate,
     hoist_constants,
     stage,
@@ -214,3 +216,12 @@ def test_dce_keeps_effects_and_asks_rules() -> None:
     finally:
         dce_rules.pop(run, None)
         del PRIMITIVES["test_say"], PRIMITIVES["test_run"]
+
+
+def test_no_attribute_of_a_tracer_hides_a_method_of_arrays() -> None:
+    kinds = [Tracer]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        hidden = [name for name in getattr(kind, "__slots__", ()) if hasattr(np.ndarray, name)]
+        assert not hidden, f"{kind.__name__}: {hidden}"
+    assert StageTracer in kinds

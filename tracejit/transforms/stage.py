@@ -75,13 +75,13 @@ class replaying:
 class StageTracer(Tracer):
     """Stands for a Var of the Program that its interpreter records."""
 
-    __slots__ = ("var",)
+    __slots__ = ("recorded",)  # `var` is a method of arrays
 
-    var: Var
+    recorded: Var
 
     def __init__(self, interpreter: StageInterpreter, var: Var) -> None:
         self.interpreter = interpreter
-        self.var = var
+        self.recorded = var
         self.aval = var.aval
 
 
@@ -116,7 +116,7 @@ class StageInterpreter:
         """Return what stands for `x` in equations: its Var, a Literal, or a new constant."""
         if isinstance(x, Tracer):
             if x.interpreter is self:
-                var: Var = x.var  # type: ignore[attr-defined]
+                var: Var = x.recorded  # type: ignore[attr-defined]
                 return var
             check_live(x)
             return self._constant(x, x.aval, x)
@@ -153,7 +153,7 @@ class StageInterpreter:
         """Record one equation and return the tracers of its outputs."""
         inputs = tuple(
             [
-                x.var if type(x) is StageTracer and x.interpreter is self else self.atom(x)
+                x.recorded if type(x) is StageTracer and x.interpreter is self else self.atom(x)
                 for x in operands
             ]
         )
@@ -208,7 +208,7 @@ def leak_message(tracer: Tracer) -> str:
 
 
 def _made_at(tracer: Tracer) -> str:
-    var = getattr(tracer, "var", None)
+    var = getattr(tracer, "recorded", None)
     for eq in getattr(tracer.interpreter, "equations", ()):
         if any(out is var for out in eq.outputs):
             return describe(eq.source)
