@@ -19,10 +19,10 @@ from tracejit.ir.plan import (
 )
 from tracejit_cuda.call import Action, Run, Words, aligned_slots
 from tracejit_cuda.forms import THREADS, Form, blocks_for, choose, work
+from tracejit_cuda.libraries import NATIVE_CALLS, native_call
 from tracejit_cuda.native import NativeCall
 from tracejit_cuda.persistent import MOST_WORDS, emit_segment
 from tracejit_cuda.runtime import Function, Properties, Runtime
-from tracejit_cuda.scans import SCANS, scan_call
 from tracejit_cuda.segments import Segment
 from tracejit_cuda.source import Part, global_part, launch_part
 
@@ -40,6 +40,10 @@ class Services(Protocol):
     @property
     def runtime(self) -> Runtime:
         """What runs kernels."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether every run must give the same bits."""
 
     def functions(self, parts: Sequence[Part], device: int) -> dict[str, Function]:
         """Return loaded kernels by name; those that are new are compiled together."""
@@ -230,9 +234,10 @@ class Actions:
 
     def library(self, s: LibraryCall, gated: bool) -> list[Action]:
         """Return the actions of a library call."""
-        if s.name in SCANS:
-            dtype = self.plan.slots[s.slots[0]].aval.dtype
-            return [self._native(s, scan_call(s.name, s.params, dtype, self.properties), gated)]
+        if s.name in NATIVE_CALLS:
+            dtypes = [self.plan.slots[n].aval.dtype for n in s.slots]
+            native = native_call(s, dtypes, self.properties, self.services.deterministic)
+            return [self._native(s, native, gated)]
         if s.name != "matmul":
             raise ValueError(f"there is no library call {s.name!r}")
         batch, m, n, k, transpose_a, transpose_b = s.params

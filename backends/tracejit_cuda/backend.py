@@ -13,15 +13,15 @@ import numpy as np
 from tracejit.ir.plan import Plan
 from tracejit.ir.target import Target
 from tracejit_cuda.executable import CudaExecutable
+from tracejit_cuda.libraries import NATIVE_CALLS
 from tracejit_cuda.probe import status
 from tracejit_cuda.runtime import Function, Runtime
 from tracejit_cuda.scalars import NATIVE_OPS
-from tracejit_cuda.scans import SCANS
 from tracejit_cuda.source import Part, unit
 
 __all__ = ["CudaBackend"]
 
-LIBRARIES = frozenset(("matmul", *SCANS))
+LIBRARIES = frozenset(("matmul", *NATIVE_CALLS))
 KDL_CUDA = 2
 
 
@@ -33,6 +33,12 @@ class CudaBackend:
     runtime : Runtime, optional
         What runs kernels: CuPy by default, the simulator if ``TRACEJIT_CUDA_RUNTIME`` is
         ``cudasim``.
+
+    Attributes
+    ----------
+    deterministic : bool
+        Whether every run gives the same bits.  ``TRACEJIT_DETERMINISTIC=0`` lets scatters of
+        floats to places that repeat be added up by atomic operations, in no order.
     """
 
     name = "cuda"
@@ -40,6 +46,7 @@ class CudaBackend:
 
     def __init__(self, runtime: Runtime | None = None) -> None:
         self._runtime = runtime
+        self.deterministic = os.environ.get("TRACEJIT_DETERMINISTIC") != "0"
         self._functions: dict[tuple[str, int], Function] = {}
         self._lock = threading.RLock()
         self._counters = {"compiled": 0, "memory": 0, "callbacks": 0, "host_callbacks": 0}

@@ -93,6 +93,10 @@ class Gathering:
         self.parts: dict[str, Part] = {}
         self.waiting: list[dict[str, Any]] = []
 
+    @property
+    def deterministic(self) -> bool:
+        return True
+
     def functions(self, parts: Sequence[Part], device: int) -> dict[str, Any]:
         del device
         self.parts.update((part.name, part) for part in parts)

@@ -212,8 +212,10 @@ class LoopBuilder:
         )
 
     def reduce(self, op: str, x: Loader, axes: Sequence[int]) -> Loader:
-        """Reduce over axes by add, mul, max, min, and, or."""
+        """Reduce over axes by add, mul, max, min, and, or; over none, it is `x` itself."""
         dtype = computing(x.aval.dtype)
+        if not axes:
+            return x
         variables = {a: self.fresh(x.aval.shape[a]) for a in axes}
         kept = tuple(d for a, d in enumerate(x.aval.shape) if a not in variables)
 

@@ -170,9 +170,7 @@ class FakeCuda:
                 self.mem, self.ptr, self.device_id = mem, mem.ptr + offset, mem.device_id
 
         class ndarray:
-            def __init__(
-                self, shape: Any, dtype: Any, memptr: Any, strides: Any = None
-            ) -> None:
+            def __init__(self, shape: Any, dtype: Any, memptr: Any, strides: Any = None) -> None:
                 self.shape, self.dtype, self.data = tuple(shape), np.dtype(dtype), memptr
                 self.nbytes = math.prod(self.shape) * self.dtype.itemsize
                 self.host = np.empty(self.shape, self.dtype)
@@ -736,9 +734,7 @@ def test_capture(runtime: CupyRuntime, fake: FakeCuda, scale: Any) -> None:
         with runtime.on_device(0):
             fake.call("function of the namespace", fake.stream())
         # Only this thread's work is recorded.
-        other = threading.Thread(
-            target=lambda: runtime.launch(scale, 2, 32, 0, packed(2, 2, 2), 0)
-        )
+        other = threading.Thread(target=lambda: runtime.launch(scale, 2, 32, 0, packed(2, 2, 2), 0))
         other.start()
         other.join()
 

@@ -180,9 +180,7 @@ extern "C" __global__ void {name}(const {name}_args a) {{
   const int t = (int)blockIdx.x * (int)blockDim.x + (int)threadIdx.x;
 """
         for number, op in enumerate(KINDS[short]):
-            out += (
-                f"  a.out[{number} * a.n + t] = tj_team_reduce<{team}>(tj_{op}_op(), a.x[t]);\n"
-            )
+            out += f"  a.out[{number} * a.n + t] = tj_team_reduce<{team}>(tj_{op}_op(), a.x[t]);\n"
         out += "}\n"
     return out
 

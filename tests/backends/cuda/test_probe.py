@@ -158,9 +158,7 @@ def test_all_devices_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_driver_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = CUDARuntimeError(803, "cudaErrorSystemDriverMismatch: mismatch")
-    assert "refuses: cudaErrorSystemDriverMismatch" in reason(
-        monkeypatch, fake_cupy(count=refusal)
-    )
+    assert "refuses: cudaErrorSystemDriverMismatch" in reason(monkeypatch, fake_cupy(count=refusal))
 
 
 def test_a_device_but_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
