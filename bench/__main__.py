@@ -14,12 +14,34 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench import chains, compile_time, heat, loops, reductions, tiny, tracing
+from bench import (
+    chains,
+    compile_time,
+    heat,
+    kernels,
+    learning,
+    loops,
+    reductions,
+    stencils,
+    tiny,
+    tracing,
+)
 from bench.cuda import command, libraries
 from bench.harness import Case, Effort, Outcome, Timed, measure
 from bench.peers import NAMES, Peer, installed, load
 
-WORKLOADS = (tiny, heat, loops, chains, reductions, compile_time, tracing)
+WORKLOADS = (
+    tiny,
+    heat,
+    stencils,
+    loops,
+    chains,
+    reductions,
+    kernels,
+    learning,
+    compile_time,
+    tracing,
+)
 FULL = Effort(sample=0.05, rounds=11, most=12.0)
 QUICK = Effort(sample=0.02, rounds=5, most=3.0)
 
