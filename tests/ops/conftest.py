@@ -1,42 +1,17 @@
-"""A bottom interpreter for the tests of the op families: NumPy through the `impl` table."""
+"""Every test of this folder runs over NumPy, one primitive at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import pytest
 
-from tracejit.core import primitive as tables
-from tracejit.core.array import host_array, wrap
 from tracejit.core.interpreter import interpreting
-from tracejit.core.primitive import Primitive
-from tracejit.core.tracer import get_aval
-
-
-class Evaluate:
-    """Evaluates each primitive at once and wraps its results."""
-
-    def process(
-        self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any]
-    ) -> Any:
-        avals = primitive.result_avals(tuple(get_aval(x) for x in operands), params)
-        arrays = [np.asarray(host_array(x), get_aval(x).dtype) for x in operands]
-        with np.errstate(all="ignore"):
-            out = tables.impl[primitive](np, *arrays, **params)
-        outs = out if primitive.multiple else [out]
-        wrapped = []
-        for array, aval in zip(outs, avals, strict=True):
-            array = np.asarray(array)
-            assert array.shape == aval.shape, f"{primitive}: {array.shape} is not {aval}"
-            assert array.dtype == aval.dtype, f"{primitive}: {array.dtype} is not {aval}"
-            wrapped.append(wrap(aval, np.ascontiguousarray(array).reshape(aval.shape)))
-        return wrapped if primitive.multiple else wrapped[0]
+from tracejit.testing.evaluate import Evaluate
 
 
 @pytest.fixture(autouse=True)
 def evaluating() -> Iterator[None]:
-    """Run every test of this folder over NumPy."""
+    """Evaluate by the checking evaluator."""
     with interpreting(Evaluate()):
         yield
