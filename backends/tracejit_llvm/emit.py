@@ -80,7 +80,9 @@ class _Emitter(Scope):
             lo = self.code.call("i64", "llvm.smax.i64", *i64)
             hi = self.code.call("i64", "llvm.smin.i64", ("i64", str(hi)), ("i64", "%end"))
         writes = _writes(s.body)
-        if s.loop.vector and self.lanes is None:
+        # What is done once is done with scalars: a masked vector takes longer to store.
+        once = trips(s.loop.lo, s.loop.hi) == 1
+        if s.loop.vector and self.lanes is None and not once:
             self._vector_for(s, lo, hi, writes)
             return
 
