@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from tracejit.ir.plan import Plan
 from tracejit.ir.target import Target
-from tracejit_llvm.blas import LIBRARIES, blas_symbols, matmul_name, matmul_text
+from tracejit_llvm.blas import blas_symbols, matmul_text
 from tracejit_llvm.buffers import Buffers
 from tracejit_llvm.emit import NATIVE_OPS
 from tracejit_llvm.engine import Engine
@@ -22,10 +23,15 @@ from tracejit_llvm.interpreter import driver_text, python_symbols
 from tracejit_llvm.interrupts import Interrupts
 from tracejit_llvm.layout import ADDRESS_OFFSET, ITEMS_OFFSET
 from tracejit_llvm.pool import Pool, pool_text
+from tracejit_llvm.routines.answers import LIBRARIES
+from tracejit_llvm.routines.calls import LibraryFunction
 
 __all__ = ["LLVMBackend"]
 
 DEFAULT_CACHE_BYTES = 8 << 20
+
+_EXPORTED = re.compile(r"^define \w+ @(\w+)", re.MULTILINE).findall
+"""Names of the functions of a module that can be called from outside."""
 
 
 class LLVMBackend:
@@ -46,7 +52,7 @@ class LLVMBackend:
             native["on_signal"], native["interrupted"], native["previous_handler"]
         )
         self._callbacks = 0
-        self._libraries: dict[str, int] = {}
+        self._libraries: dict[Any, dict[str, int]] = {}
         self._lock = threading.Lock()
 
     def is_available(self) -> str:
@@ -66,15 +72,16 @@ class LLVMBackend:
         del device
         return NativeExecutable(plan, self)
 
-    def library(self, name: str, dtype: np.dtype[Any]) -> int:
-        """Return the address of the native function of a library call."""
-        if name not in LIBRARIES:
-            raise ValueError(f"library calls of this backend: {sorted(LIBRARIES)}; got {name!r}")
+    def library(self, function: LibraryFunction) -> int:
+        """Return the address of a native function of a library call."""
+        key = function.write, function.arguments
         with self._lock:
-            if not self._libraries:
-                names = ["matmul_dgemm", "matmul_sgemm"]
-                self._libraries = self.engine.functions(matmul_text(), names, blas_symbols())
-            return self._libraries[matmul_name(dtype)]
+            found = self._libraries.get(key)
+            if found is None:
+                text = function.write(*function.arguments)
+                symbols = blas_symbols() if function.write is matmul_text else None
+                found = self._libraries[key] = self.engine.functions(text, _EXPORTED(text), symbols)
+            return found[function.name]
 
     def empty(self, shape: tuple[int, ...], dtype: Any, device: int = 0) -> Any:
         """Return an uninitialised C-contiguous array, in recycled memory if it is large."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-__all__ = ["LIBRARIES", "blas_symbols", "matmul_cost", "matmul_name", "matmul_text"]
-
-LIBRARIES = frozenset(["matmul"])
+__all__ = ["blas_symbols", "matmul_cost", "matmul_name", "matmul_text"]
 
 LONGEST_SUM = 16
 """Rows of `b` up to which a product is done here; its columns are at most the lanes."""

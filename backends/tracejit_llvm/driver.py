@@ -8,7 +8,8 @@ unrolled steps of one stencil are 500 launches of one kernel.  The price is 1 to
 measured, far below the cost of a kernel.
 
 A call has a *context*, the words named by :class:`Word`, and a *frame*, one array of words: the
-slots, then the loop registers (trip, count), then scratch.
+slots, the address of the scratch memory of library calls, the loop registers (trip, count), and
+what launches and assignments need while they are made.
 
 The driver is entered with the GIL held; the instruction RELEASE gives it away, and callbacks take
 it back meanwhile.  Python is called through its C API, so what a callback raises is simply set as
@@ -67,6 +68,8 @@ class Native:
     ----------
     function, sizes, floats : int
         Addresses.
+    slots : tuple of int
+        Its buffers; the number after the last slot is scratch memory.
     rows : int
         It is called with ``begin = 0, end = rows``, or in chunks of these.
     chunks : int
@@ -74,6 +77,7 @@ class Native:
     """
 
     function: int
+    slots: tuple[int, ...]
     sizes: int
     floats: int
     rows: int
@@ -112,10 +116,12 @@ class Code:
 
 
 class _Assembler:
-    def __init__(self, plan: Plan, native: Callable[[Launch | LibraryCall], Native]) -> None:
+    def __init__(
+        self, plan: Plan, native: Callable[[Launch | LibraryCall], Sequence[Native]]
+    ) -> None:
         self.native = native
         self.words: list[int] = []
-        self.registers = len(plan.slots)
+        self.registers = len(plan.slots) + 1
         self.scratch = 1
         self.callbacks: list[Callback] = []
         self.pooled = False
@@ -138,13 +144,13 @@ class _Assembler:
         """Append `steps`; `register` holds the trip of the loop around them."""
         for step in steps:
             if isinstance(step, (Launch, LibraryCall)):
-                n = self.native(step)
-                self.scratch = max(self.scratch, len(step.slots))
-                self.pooled |= n.chunks > 1
-                self.emit(
-                    LAUNCH, n.function, len(step.slots), n.sizes, n.floats, n.rows, n.chunks,
-                    *step.slots,
-                )  # fmt: skip
+                for n in self.native(step):
+                    self.scratch = max(self.scratch, len(n.slots))
+                    self.pooled |= n.chunks > 1
+                    self.emit(
+                        LAUNCH, n.function, len(n.slots), n.sizes, n.floats, n.rows, n.chunks,
+                        *n.slots,
+                    )  # fmt: skip
             elif isinstance(step, Copy):
                 self.emit(COPY, step.target, step.source, step.nbytes)
             elif isinstance(step, Assign):
@@ -192,7 +198,7 @@ class _Assembler:
 
 def assemble(
     plan: Plan,
-    native: Callable[[Launch | LibraryCall], Native],
+    native: Callable[[Launch | LibraryCall], Sequence[Native]],
     bound: bool = False,
     release: bool = True,
 ) -> Code:
@@ -203,7 +209,7 @@ def assemble(
     plan : Plan
         What to run.
     native : callable
-        Gives the function and the arguments of a step that calls one.
+        Gives the functions and the arguments of a step that calls some.
     bound : bool
         Whether the code reads the addresses of inputs and outputs from the lists in the context;
         else the caller writes them into the frame.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,8 +25,8 @@ from tracejit.ir.plan import (
     Repeat,
     Step,
     While,
+    all_steps,
 )
-from tracejit_llvm.blas import matmul_cost
 from tracejit_llvm.buffers import SMALL, Buffers
 from tracejit_llvm.driver import Native, Word, assemble
 from tracejit_llvm.emit import emit_kernel
@@ -34,6 +34,8 @@ from tracejit_llvm.engine import Engine
 from tracejit_llvm.interrupts import Interrupts
 from tracejit_llvm.layout import QUICK, address_of
 from tracejit_llvm.pool import Pool
+from tracejit_llvm.routines.answers import library_steps
+from tracejit_llvm.routines.calls import SCRATCH, LibraryFunction, LibrarySteps, aligned
 
 __all__ = ["NativeExecutable", "Services"]
 
@@ -62,27 +64,37 @@ class Services(Protocol):
     interrupts: Interrupts
     run_address: int
 
-    def library(self, name: str, dtype: np.dtype[Any]) -> int:
-        """Return the address of a library function."""
+    def library(self, function: LibraryFunction) -> int:
+        """Return the address of a native function of a library call."""
 
     def count_callback(self) -> None:
         """Count one call back."""
 
 
-def duration(steps: Sequence[Step]) -> float:
-    """Return estimated nanoseconds on one core; a loop of unknown length is endless."""
+def duration(
+    steps: Sequence[Step], library: Callable[[LibraryCall], float] = lambda call: 0.0
+) -> float:
+    """Return estimated nanoseconds on one core; a loop of unknown length is endless.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        What is run.
+    library : callable, optional
+        Estimates a library call.
+    """
     total = 0.0
     for step in steps:
         if isinstance(step, Launch):
             total += step.cost
         elif isinstance(step, Repeat):
-            total += step.count * (10.0 + duration(step.body))
+            total += step.count * (10.0 + duration(step.body, library))
         elif isinstance(step, While):
             return math.inf
         elif isinstance(step, Branch):
-            total += max(map(duration, step.branches), default=0.0)
+            total += max((duration(b, library) for b in step.branches), default=0.0)
         elif isinstance(step, LibraryCall):
-            total += matmul_cost(step.params)[0]
+            total += library(step)
         elif isinstance(step, Callback):
             total += WORTH_RELEASING
     return total
@@ -123,13 +135,13 @@ class _Frame:
         self.context[Word.CALLABLES] = id(self.callables)
         for n, address in owner.constant_slots:
             self.words[n] = address
-        if owner.plan.arena_bytes and not owner.borrows_arena:
+        if owner.arena_bytes and not owner.borrows_arena:
             self.take_arena()
 
     def take_arena(self) -> None:
         """Hold an arena from now on."""
         owner = self.owner
-        nbytes = owner.plan.arena_bytes
+        nbytes = owner.arena_bytes
         if owner.borrows_arena:
             self.arena = owner.services.buffers.empty((nbytes,), _BYTE)
             start = address_of(self.arena)
@@ -176,7 +188,15 @@ class NativeExecutable:
         self.services = services
         self._constants = [_on_host(c) for c in plan.constants]
         self._tables: list[np.ndarray[Any, Any]] = []
-        cost = duration(plan.steps)
+        self._answers = {
+            step: self._answer(step)
+            for step in all_steps(plan.steps)
+            if isinstance(step, LibraryCall)
+        }
+        scratch = max((a.scratch_bytes for a in self._answers.values()), default=0)
+        cost = duration(
+            plan.steps, lambda call: sum(s.cost for s in self._answers[call].steps)
+        )
         self._addresses = [services.engine.kernel(k, brief=cost < BRIEF) for k in plan.kernels]
         self.code = code = assemble(
             plan, self._native, bound=QUICK, release=cost >= WORTH_RELEASING
@@ -189,10 +209,14 @@ class NativeExecutable:
             for n, s in enumerate(plan.slots)
             if s.kind == "constant"
         ]
+        self.arena_bytes = plan.arena_bytes
+        if scratch:
+            places.append((len(plan.slots), aligned(plan.arena_bytes)))
+            self.arena_bytes = aligned(plan.arena_bytes) + scratch
         self.arena_slots, self.constant_slots = places, constants
         self.moved_places = [(n, a) for n, a in places if n in code.moved]
         self.moved_constants = [(n, a) for n, a in constants if n in code.moved]
-        self.borrows_arena = plan.arena_bytes >= SMALL
+        self.borrows_arena = self.arena_bytes >= SMALL
         self._repairs = bool(self.moved_places or self.moved_constants)
         self._long = cost >= LONG
         # What makes a call more than a few words and a jump.
@@ -265,24 +289,35 @@ class NativeExecutable:
         finally:
             frame.context[Word.FLAG] = ctypes.addressof(_calm)
 
-    def _native(self, step: Launch | LibraryCall) -> Native:
+    def _answer(self, call: LibraryCall) -> LibrarySteps:
+        return library_steps(call, [self.plan.slots[n].aval.dtype for n in call.slots])
+
+    def _native(self, step: Launch | LibraryCall) -> list[Native]:
         if isinstance(step, LibraryCall):
-            dtype = self.plan.slots[step.slots[0]].aval.dtype
-            function = self.services.library(step.name, dtype)
-            rows = step.params[0]
-            cost, shared = matmul_cost(step.params)
-            chunks = _chunks(cost, rows) if shared else 1
-            return Native(function, self._table(step.params, np.int64), 0, rows, chunks)
+            places = {SCRATCH: len(self.plan.slots), **dict(enumerate(step.slots))}
+            return [
+                Native(
+                    self.services.library(own.function),
+                    tuple(places[n] for n in own.buffers),
+                    self._table(own.sizes, np.int64),
+                    0,
+                    own.rows,
+                    _chunks(own.cost, own.rows) if own.shared else 1,
+                )
+                for own in self._answers[step].steps
+            ]
         chunks = 1
         if self.plan.kernels[step.kernel].parallel:
             chunks = _chunks(step.cost, step.rows)
-        return Native(
+        native = Native(
             self._addresses[step.kernel],
+            step.slots,
             self._table(step.sizes, np.int64),
             self._table(step.floats, np.float64),
             step.rows,
             chunks,
         )
+        return [native]
 
     def _table(self, numbers: Sequence[float], dtype: Any) -> int:
         table = np.array([*numbers, 0], dtype)

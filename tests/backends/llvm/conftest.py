@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
+from tracejit.ir.avals import ShapedArray
 from tracejit.ir.kernel import Kernel
+from tracejit.ir.plan import LibraryCall, Plan, Slot
+from tracejit_llvm import make_backend
 from tracejit_llvm.emit import emit_kernel
 
 Native = Callable[..., None]
@@ -75,3 +78,60 @@ class Compiler:
 @pytest.fixture(scope="session")
 def compiler() -> Compiler:
     return Compiler()
+
+
+GUARD = 64
+
+
+class Library:
+    """Runs library calls as plans of their own, by several numbers of threads."""
+
+    def __init__(self) -> None:
+        self.backend = make_backend()
+
+    def __call__(
+        self,
+        name: str,
+        params: Sequence[int],
+        inputs: Sequence[np.ndarray[Any, Any]],
+        outputs: Sequence[tuple[tuple[int, ...], Any]],
+        threads: int = 1,
+        in_place: bool = False,
+    ) -> list[np.ndarray[Any, Any]]:
+        """Return what a call writes, into a copy of its first input if `in_place`.
+
+        What lies before and behind each result must stay as it is.
+        """
+        self.backend.set_num_threads(threads)
+        results, rooms = [], []
+        for shape, dtype in outputs:
+            aval = ShapedArray(shape, dtype)
+            room = np.full(aval.nbytes + 2 * GUARD, 0xA5, np.uint8)
+            rooms.append(room)
+            results.append(room[GUARD : GUARD + aval.nbytes].view(aval.dtype).reshape(shape))
+        slots = [Slot("input", n, ShapedArray(x.shape, x.dtype)) for n, x in enumerate(inputs)]
+        slots += [
+            Slot("output", n, ShapedArray(shape, dtype)) for n, (shape, dtype) in enumerate(outputs)
+        ]
+        own = list(range(len(slots)))
+        if in_place:
+            results[0][...] = inputs[0].reshape(results[0].shape)
+            own[0] = len(inputs)
+        step = LibraryCall(name, tuple(own), tuple(params))
+        avals = [s.aval for s in slots]
+        plan = Plan(
+            name, (), (step,), tuple(slots), tuple(avals[: len(inputs)]),
+            tuple(avals[len(inputs) :]),
+        )  # fmt: skip
+        before = [x.tobytes() for x in inputs]
+        self.backend.compile(plan)(list(inputs), results)
+        assert before == [x.tobytes() for x in inputs]
+        for room in rooms:
+            assert (room[:GUARD] == 0xA5).all()
+            assert (room[room.size - GUARD :] == 0xA5).all()
+        return results
+
+
+@pytest.fixture(scope="session")
+def library() -> Library:
+    return Library()

@@ -1,0 +1,46 @@
+"""Which library calls this backend answers, and by what steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracejit.ir.plan import LibraryCall
+from tracejit_llvm.blas import matmul_cost, matmul_name, matmul_text
+from tracejit_llvm.routines.calls import LibraryFunction, LibraryStep, LibrarySteps
+from tracejit_llvm.routines.scans import SCANS, scan_steps
+
+__all__ = ["LIBRARIES", "library_steps"]
+
+LIBRARIES: frozenset[str] = frozenset(["matmul", *SCANS])
+"""Names of the library calls that :func:`library_steps` takes."""
+
+
+def library_steps(call: LibraryCall, dtypes: Sequence[np.dtype[Any]]) -> LibrarySteps:
+    """Return what is run for a library call.
+
+    Parameters
+    ----------
+    call : LibraryCall
+        Its name is in :data:`LIBRARIES`.
+    dtypes : sequence of dtype
+        Of what its slots hold.
+
+    Raises
+    ------
+    ValueError
+        If this backend does not answer it.
+    """
+    if call.name in SCANS:
+        return scan_steps(call.name, call.params, dtypes[0])
+    if call.name == "matmul":
+        return _product(call.params, dtypes[0])
+    raise ValueError(f"library calls of this backend: {sorted(LIBRARIES)}; got {call.name!r}")
+
+
+def _product(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps:
+    cost, shared = matmul_cost(params)
+    function = LibraryFunction(matmul_text, (), matmul_name(dtype))
+    return LibrarySteps((LibraryStep(function, (0, 1, 2), params, params[0], cost, shared),))
