@@ -21,13 +21,12 @@ from tracejit.runtime.devices import (
     set_num_threads,
 )
 from tracejit.runtime.jit import jit
+from tracejit.sparsity import hessian, jacobian, sparsity_pattern
 from tracejit.transforms.api import (
     ShapeDtypeStruct,
     eval_shape,
     grad,
-    hessian,
     jacfwd,
-    jacobian,
     jacrev,
     jvp,
     linear_transpose,
@@ -75,6 +74,7 @@ __all__ = [
     "release_memory",
     "remat",
     "set_num_threads",
+    "sparsity_pattern",
     "stop_gradient",
     "tree",
     "tree_util",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import os
 from typing import Any
 
@@ -246,3 +247,8 @@ def test_a_callback_that_raises_raises_here(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(primitive.impl._rules, primitive.PRIMITIVES["conj"], broken)
     with pytest.raises(RuntimeError, match="broken"):
         jit(lambda x, y: conj(complex_(y, x)))(np.float32(1), np.float32(2))
+
+
+def test_jit_takes_a_partial() -> None:
+    scaled = jit(functools.partial(mul, 3.0))
+    np.testing.assert_array_equal(scaled(np.arange(3.0)), [0.0, 3.0, 6.0])

@@ -11,6 +11,7 @@
     |-- DonatedError (RuntimeError)     an array whose memory was given away
     |-- DeviceError (ValueError)        arrays on several devices; no such device
     |-- MissingRuleError (NotImplementedError)
+    |-- SparsityError (ValueError)      a pattern of zeros that is wrong, or that has hardly any
     `-- BoundsError (IndexError)        an index that is out of range at trace time
 
 Each names what must hold, what was got and the remedy, and appends the line of the user's code
@@ -30,6 +31,7 @@ __all__ = [
     "LeakedTracerError",
     "MissingRuleError",
     "ShapeError",
+    "SparsityError",
     "StructureError",
     "TracejitError",
 ]
@@ -73,6 +75,10 @@ class DeviceError(TracejitError, ValueError):
 
 class MissingRuleError(TracejitError, NotImplementedError):
     """A primitive has no rule for what was asked; the message says why."""
+
+
+class SparsityError(TracejitError, ValueError):
+    """A pattern of zeros that is wrong, or a derivative that has hardly any."""
 
 
 class BoundsError(TracejitError, IndexError):

@@ -30,7 +30,7 @@ from tracejit.runtime.placement import Destination, adopted, buffer_at, place_fo
 from tracejit.runtime.stages import Lowered
 from tracejit.transforms.abstract import ShapeDtypeStruct
 from tracejit.transforms.batching import named_axes
-from tracejit.transforms.stage import stage_tree
+from tracejit.transforms.stage import function_name, stage_tree
 
 __all__ = ["JitFunction", "jit"]
 
@@ -84,6 +84,7 @@ class JitFunction:
         destination: Destination,
     ) -> None:
         functools.update_wrapper(self, fun)
+        self.__name__ = getattr(fun, "__name__", None) or function_name(fun)  # a partial has none
         self._fun = fun
         self._static_argnums = static_argnums
         self._static_argnames = static_argnames
