@@ -14,7 +14,7 @@ import numpy as np
 
 from tracejit.ir.plan import Plan
 from tracejit.ir.target import Target
-from tracejit_llvm.blas import blas_symbols, matmul_text
+from tracejit_llvm.blas import blas_symbols, blas_text
 from tracejit_llvm.buffers import Buffers
 from tracejit_llvm.emit import NATIVE_OPS
 from tracejit_llvm.engine import Engine
@@ -79,7 +79,7 @@ class LLVMBackend:
             found = self._libraries.get(key)
             if found is None:
                 text = function.write(*function.arguments)
-                symbols = blas_symbols() if function.write is matmul_text else None
+                symbols = blas_symbols() if function.write is blas_text else None
                 found = self._libraries[key] = self.engine.functions(text, _EXPORTED(text), symbols)
             return found[function.name]
 

@@ -88,9 +88,6 @@ class Engine:
             jit=True,
         )  # fmt: skip
 
-    def _machine(self, text: str) -> Any:
-        return self._machines[len(text) < LONG_TEXT]
-
     def _fingerprint(self) -> str:
         """Return a hash of what code depends on beside its text: the emitter and the machine."""
         digest = hashlib.sha256()
@@ -119,8 +116,7 @@ class Engine:
         """
         with self._lock:
             module = llvm.parse_assembly(self.whole(text))
-            machine = self._machines[0] if brief else self._machine(text)
-            return bytes(machine.emit_object(module))
+            return bytes(self._machines[not brief].emit_object(module))
 
     def link(
         self, image: bytes, names: Sequence[str], symbols: Mapping[str, int] | None = None
@@ -192,7 +188,8 @@ class Engine:
                 found = self._from_disk(key)
             if found is None:
                 name = _function(key)
-                image = self.compile_module(emit_kernel(kernel, name), brief)
+                made = emit_kernel(kernel, name)
+                image = self.compile_module(made, brief or len(made) >= LONG_TEXT)
                 found = self.link(image, [name])[name]
                 self.counters["compiled"] += 1
                 self.disk.put(key, image)
@@ -216,7 +213,7 @@ class Engine:
         """Return the assembly of module text."""
         with self._lock:
             module = llvm.parse_assembly(self.whole(text))
-            return str(self._machine(text).emit_assembly(module))
+            return str(self._machines[len(text) < LONG_TEXT].emit_assembly(module))
 
     def _key(self, text: str) -> str:
         return hashlib.sha256(f"{self._version}\n{text}".encode()).hexdigest()

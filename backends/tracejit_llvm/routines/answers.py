@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tracejit.ir.plan import LibraryCall
-from tracejit_llvm.blas import matmul_cost, matmul_name, matmul_text
-from tracejit_llvm.routines.calls import LibraryFunction, LibraryStep, LibrarySteps
+from tracejit_llvm.routines.calls import LibrarySteps
+from tracejit_llvm.routines.products import product_steps
 from tracejit_llvm.routines.scans import SCANS, scan_steps
 
 __all__ = ["LIBRARIES", "library_steps"]
@@ -36,11 +36,5 @@ def library_steps(call: LibraryCall, dtypes: Sequence[np.dtype[Any]]) -> Library
     if call.name in SCANS:
         return scan_steps(call.name, call.params, dtypes[0])
     if call.name == "matmul":
-        return _product(call.params, dtypes[0])
+        return product_steps(call.params, dtypes[0])
     raise ValueError(f"library calls of this backend: {sorted(LIBRARIES)}; got {call.name!r}")
-
-
-def _product(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps:
-    cost, shared = matmul_cost(params)
-    function = LibraryFunction(matmul_text, (), matmul_name(dtype))
-    return LibrarySteps((LibraryStep(function, (0, 1, 2), params, params[0], cost, shared),))

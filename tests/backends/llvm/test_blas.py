@@ -1,4 +1,4 @@
-"""Matrix products: BLAS, and the small ones done here."""
+"""Matrix products: those done here, and BLAS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.plan import LibraryCall, Plan, Slot
 from tracejit_llvm import make_backend
-from tracejit_llvm.blas import matmul_cost
 from tracejit_llvm.routines.answers import library_steps
 
 SIZES = [
@@ -18,6 +17,8 @@ SIZES = [
     (2, 3, 16, 5), (2, 33, 4, 4), (1, 1, 40, 50), (1, 40, 1, 50), (1, 1, 1, 200), (4, 30, 20, 10),
     (0, 2, 3, 4), (2, 0, 3, 4), (2, 3, 0, 4), (2, 3, 4, 0), (2, 30, 40, 0), (0, 0, 0, 0),
     (2, 40, 0, 50), (2, 0, 40, 50), (2, 40, 40, 0),
+    (1, 8, 24, 3), (1, 9, 25, 31), (2, 70, 50, 33), (1, 13, 100, 256), (1, 13, 30, 257),
+    (1, 20, 30, 257), (1, 130, 17, 15), (1, 300, 260, 250),
 ]  # fmt: skip
 
 
@@ -74,10 +75,14 @@ def test_specials_go_through(backend: Any, n: int) -> None:
         np.testing.assert_array_equal(got, a @ b)
 
 
-def test_bits_do_not_depend_on_threads(backend: Any) -> None:
+@pytest.mark.parametrize("sizes", [(5000, 4, 4, 4), (1, 250, 200, 256)])
+def test_bits_do_not_depend_on_threads(backend: Any, sizes: Any) -> None:
     rng = np.random.default_rng(1)
-    a, b = rng.random((5000, 4, 4)), rng.random((5000, 4, 4))
-    assert matmul_cost((5000, 4, 4, 4))[1]
+    batch, m, n, k = sizes
+    a, b = rng.random((batch, m, k)), rng.random((batch, k, n))
+    (step,) = library_steps(LibraryCall("matmul", (0, 1, 2), (*sizes, 0, 0)), [a.dtype]).steps
+    assert step.shared
+    assert step.rows > 1
     results = []
     for threads in (1, 2, 3, 7):
         backend.set_num_threads(threads)

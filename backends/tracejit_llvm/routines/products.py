@@ -1,0 +1,127 @@
+"""Matrix products: by tiles of our own while one fits a cache, else by BLAS.
+
+Ours share the rows of one product between threads in blocks of fixed length, so the bits do not
+depend on their number.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from tracejit_llvm.blas import BLAS, blas_text
+from tracejit_llvm.routines.calls import LibraryFunction, LibraryStep, LibrarySteps
+from tracejit_llvm.routines.tiles import LONGEST_PANEL, Tiles
+
+__all__ = ["product_steps", "tiled_text"]
+
+BLOCK = 64
+"""Rows of a block, for which strips of `b` are packed."""
+MOST = 256**3
+"""Multiplications of one product up to which it is done here."""
+
+
+def product_steps(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps:
+    """Return how stacks of matrices are multiplied.
+
+    Parameters
+    ----------
+    params : tuple of int
+        Of the library call: ``(batch, m, n, k, transpose_a, transpose_b)``.
+    dtype : dtype
+        float32 or float64.
+    """
+    batch, m, n, k, _, across = params
+    each = 0.01 * dtype.itemsize / 8
+    if m * n * k > MOST or (across and k > LONGEST_PANEL):
+        function = LibraryFunction(blas_text, (dtype.name,), BLAS[dtype.name])
+        step = LibraryStep(function, (0, 1, 2), params, batch, batch * m * n * k * each, False)
+        return LibrarySteps((step,))
+    blocks = max(-(-m // BLOCK), 1)
+    function = LibraryFunction(tiled_text, (dtype.name, _is_wide()), "tiled")
+    cost = batch * (20.0 + m * n * k * each)
+    return LibrarySteps(
+        (LibraryStep(function, (0, 1, 2), (*params, blocks), batch * blocks, cost),)
+    )
+
+
+@lru_cache(maxsize=1)
+def _is_wide() -> bool:
+    return bool(llvm.get_host_cpu_features().get("avx512f", False))
+
+
+def tiled_text(name: str, wide: bool) -> str:
+    """Return the module of ``@tiled``, which has the signature of a kernel.
+
+    Its rows are the blocks of all products; its sizes are those of the library call, then the
+    number of blocks of one product.
+
+    Parameters
+    ----------
+    name : str
+        ``float32`` or ``float64``.
+    wide : bool
+        See :class:`~tracejit_llvm.routines.tiles.Tiles`.
+    """
+    tiles = Tiles(name, {"float32": "float", "float64": "double"}[name], wide)
+    numbers = ("m", "n", "k", "ta", "tb", "blocks")
+    loads = "".join(
+        f"  %p.{x} = getelementptr i64, ptr %sizes, i64 {n}\n  %{x} = load i64, ptr %p.{x}\n"
+        for n, x in enumerate(numbers, 1)
+    )
+    return (
+        tiles.text() + _TEXT.replace("SCALAR", tiles.scalar).replace("NAME", name)
+        .replace("LOADS", loads).replace("BLOCK", str(BLOCK))
+    )  # fmt: skip
+
+
+_TEXT = """
+declare i64 @llvm.smin.i64(i64, i64)
+
+define void @tiled(ptr %buffers, ptr %sizes, ptr %floats, i64 %begin, i64 %end) {
+entry:
+  %pb = getelementptr ptr, ptr %buffers, i64 1
+  %pc = getelementptr ptr, ptr %buffers, i64 2
+  %a = load ptr, ptr %buffers
+  %b = load ptr, ptr %pb
+  %c = load ptr, ptr %pc
+LOADS
+  %turned = icmp ne i64 %ta, 0
+  %across = icmp ne i64 %tb, 0
+  %a.row = select i1 %turned, i64 1, i64 %k
+  %a.column = select i1 %turned, i64 %m, i64 1
+  %mk = mul i64 %m, %k
+  %kn = mul i64 %k, %n
+  %mn = mul i64 %m, %n
+  br label %head
+head:
+  %i = phi i64 [ %begin, %entry ], [ %i1, %body ]
+  %more = icmp slt i64 %i, %end
+  br i1 %more, label %body, label %done
+body:
+  %which = udiv i64 %i, %blocks
+  %before = mul i64 %which, %blocks
+  %block = sub i64 %i, %before
+  %first = mul i64 %block, BLOCK
+  %left = sub i64 %m, %first
+  %rows = call i64 @llvm.smin.i64(i64 %left, i64 BLOCK)
+  %ao = mul i64 %which, %mk
+  %bo = mul i64 %which, %kn
+  %co = mul i64 %which, %mn
+  %ar = mul i64 %first, %a.row
+  %cr = mul i64 %first, %n
+  %aor = add i64 %ao, %ar
+  %cor = add i64 %co, %cr
+  %ai = getelementptr SCALAR, ptr %a, i64 %aor
+  %bi = getelementptr SCALAR, ptr %b, i64 %bo
+  %ci = getelementptr SCALAR, ptr %c, i64 %cor
+  call void @product_NAME(ptr %ai, ptr %bi, ptr %ci, i64 %a.row, i64 %a.column, i64 %rows, i64 %n, i64 %k, i1 %across)
+  %i1 = add i64 %i, 1
+  br label %head
+done:
+  ret void
+}
+"""  # noqa: E501
