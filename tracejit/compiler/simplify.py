@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracejit.control.programs import callees
 from tracejit.ir.program import Atom, Equation, Literal, Program, Var, sub_programs
 from tracejit.transforms.dce import dce
 
@@ -29,8 +30,9 @@ def _inline(program: Program) -> Program:
     def run(inner: Program, env: dict[Var, Atom]) -> None:
         for eq in inner.equations:
             inputs = tuple(read(env, a) for a in eq.inputs)
-            if eq.primitive.name in ("call", "checkpoint"):
-                callee: Program = eq.params["program"]
+            find = callees.get(eq.primitive)
+            if find is not None:
+                callee = find([a.aval for a in inputs], eq.params)
                 constants.extend(callee.constants)
                 # A callee may be bound many times: every binding gets Vars of its own.
                 local: dict[Var, Atom] = dict(zip(callee.inputs, inputs, strict=True))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracejit.control.interpret import interpret
+from tracejit.control.programs import callees
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Linear, Zero
@@ -138,3 +139,4 @@ call_p: Primitive = define(
     lower="its equations are inlined by the compiler",
 )
 partial_eval_rules[call_p] = _call_partial_eval
+callees[call_p] = lambda avals, params: params["program"]

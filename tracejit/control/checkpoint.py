@@ -8,6 +8,7 @@ from typing import Any
 
 from tracejit.control.call import call
 from tracejit.control.interpret import interpret
+from tracejit.control.programs import callees
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.pytree import tree_flatten
 from tracejit.core.tracer import get_aval
@@ -126,3 +127,4 @@ checkpoint_p: Primitive = define(
     lower="its equations are inlined by the compiler",
 )
 partial_eval_rules[checkpoint_p] = _checkpoint_partial_eval
+callees[checkpoint_p] = lambda avals, params: params["program"]

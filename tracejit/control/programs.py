@@ -14,12 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.core.primitive import Primitive
 from tracejit.core.pytree import PyTreeDef
+from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program, Var
 from tracejit.transforms.dce import dce
 from tracejit.transforms.stage import hoist_constants, stage, stage_tree
 
-__all__ = ["arranged", "depends", "interned", "staged_body", "used_inputs", "wrapped"]
+__all__ = ["arranged", "callees", "depends", "interned", "staged_body", "used_inputs", "wrapped"]
+
+callees: dict[Primitive, Callable[[Sequence[ShapedArray], dict[str, Any]], Program]] = {}
+"""Primitives that do no more than run a Program: ``find(avals, params)`` returns it, the same
+object for the same operands.  The compiler puts its equations in their place."""
 
 _known: weakref.WeakValueDictionary[Any, Program] = weakref.WeakValueDictionary()
 # A body of which only a derivative is run is referred to by nobody; the last ones are kept, so

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tracejit.control.programs import callees
 from tracejit.core.array import Array, wrap
 from tracejit.core.primitive import Primitive
 from tracejit.core.tracer import get_aval
@@ -56,9 +57,9 @@ def run_control(
 
 
 def _program(primitive: Primitive, avals: tuple[Any, ...], params: dict[str, Any]) -> Program:
-    if primitive.name in ("call", "checkpoint"):
-        callee: Program = params["program"]
-        return callee
+    find = callees.get(primitive)
+    if find is not None:
+        return find(avals, params)
     inputs = [Var(a) for a in avals]
     outputs = tuple(Var(a) for a in primitive.result_avals(avals, params))
     equation = Equation(primitive, tuple(inputs), params, outputs)
