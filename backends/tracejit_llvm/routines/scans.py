@@ -115,11 +115,7 @@ class _Scan:
 
     def mask(self, f: Function, left: str) -> str:
         """Append which lanes of a vector stand for the next `left` positions."""
-        last = f.op(f"trunc i64 {left} to i32")
-        order = integers(self.order, "i32")
-        return f.op(
-            f"icmp slt {vector('i32', self.n)} {order}, {f.splat(last, 'i32', self.n)}"
-        )
+        return f.first(left, self.n, self.order)
 
 
 class _Rows(_Scan):

@@ -113,6 +113,12 @@ class Function(Code):
             f"<{len(places)} x i32> {integers(places, 'i32')}"
         )
 
+    def first(self, count: str, n: int, order: Sequence[int] | None = None) -> str:
+        """Append a mask of the first `count` of `n` lanes, or of places that are in `order`."""
+        least = self.splat(self.op(f"trunc i64 {count} to i32"), "i32", n)
+        places = integers(range(n) if order is None else order, "i32")
+        return self.op(f"icmp slt {vector('i32', n)} {places}, {least}")
+
     # ------------------------------------------------------------------ control
     def loop(
         self,
