@@ -40,6 +40,7 @@ from tracejit.ops.complex_numbers import imag, real
 from tracejit.ops.logical import ne, not_, select
 from tracejit.ops.shape import reduce_sum, reshape
 from tracejit.ops.slicing import pad
+from tracejit.ops.transcendental import away_from_zero
 
 __all__ = [
     "F32", "I64", "all", "amax", "amin", "any", "any_zero", "argmax", "argmin", "average",
@@ -323,9 +324,10 @@ def std(
     mean: Any = None,
     correction: float | None = None,
 ) -> Any:
-    """As :func:`numpy.std`."""
-    return arithmetic.sqrt(
-        var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction)
+    """As :func:`numpy.std`.  Where it is 0 its derivatives are taken as 0."""
+    return away_from_zero(
+        arithmetic.sqrt,
+        var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction),
     )
 
 
@@ -444,8 +446,8 @@ def nanstd(
     ddof: float = 0,
     keepdims: bool = False,
 ) -> Any:
-    """As :func:`numpy.nanstd`, without the warning."""
-    return arithmetic.sqrt(nanvar(a, axis, dtype, out, ddof, keepdims))
+    """As :func:`numpy.nanstd`, without the warning.  Derivatives as those of :func:`std`."""
+    return away_from_zero(arithmetic.sqrt, nanvar(a, axis, dtype, out, ddof, keepdims))
 
 
 def _nan_place(

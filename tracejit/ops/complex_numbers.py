@@ -14,8 +14,8 @@ import numpy as np
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Linear
 from tracejit.ir.dtypes import complex_of, is_complex, is_float, real_of
-from tracejit.ops._pointwise import define_pointwise, jvp_zero, same_dtype
-from tracejit.ops.arithmetic import div, mul, neg, numeric
+from tracejit.ops._pointwise import add, define_pointwise, jvp_zero, same_dtype
+from tracejit.ops.arithmetic import div, mul, neg, numeric, sub
 from tracejit.ops.constant import scalar_like
 from tracejit.ops.shape import unbroadcast
 
@@ -210,14 +210,16 @@ def sign(x: Any) -> Any:
 
     Notes
     -----
-    The derivative is 0 for real dtypes; for complex it is NaN at 0.
+    The derivative is 0 for real dtypes; for complex it is taken as 0 at 0.
     """
     return sign_p.bind(x)
 
 
 def _sign_slope(t: Any, out: Any, x: Any) -> Any:
     # The part of t along x changes nothing; the part across it turns the sign.
-    across = div(imag(mul(conj(out), t)), abs_(x))
+    size = abs_(x)
+    at_zero = sub(scalar_like(size, 1), sign(size))
+    across = div(imag(mul(conj(out), t)), add(size, at_zero))
     return mul(out, complex_(scalar_like(across, 0), across))
 
 

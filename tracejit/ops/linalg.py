@@ -22,17 +22,18 @@ from tracejit.ops.indexing import to_lanes
 from tracejit.ops.logical import eq, select
 from tracejit.ops.shape import reduce_sum, transpose
 
-__all__ = ["slogdet", "solve"]
+__all__ = ["LAPACK", "check_square", "slogdet", "solve", "stacked_product", "swap_last", "wide"]
 
 LAPACK = "run by LAPACK through the counted callback"
 
 
-def _wide(x: Any) -> Any:
+def wide(x: Any) -> Any:
     """Return what LAPACK computes with: float16 and bfloat16 as float32."""
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
 
 
-def _check_square(name: str, a: ShapedArray) -> None:
+def check_square(name: str, a: ShapedArray) -> None:
+    """Refuse what is no stack of square inexact matrices."""
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise ShapeError(f"{name}: square matrices (..., n, n); got shape {a.shape}")
     if not is_inexact(a.dtype):
@@ -81,7 +82,7 @@ def solve(a: Any, b: Any) -> Any:
 
 
 def _solve_shape(a: ShapedArray, b: ShapedArray) -> ShapedArray:
-    _check_square("solve", a)
+    check_square("solve", a)
     if a.shape[:-1] != b.shape[:-1]:
         raise ShapeError(f"solve: (..., n, n) and (..., n, k); got {a.shape} and {b.shape}")
     if a.dtype is not b.dtype:
@@ -90,7 +91,7 @@ def _solve_shape(a: ShapedArray, b: ShapedArray) -> ShapedArray:
 
 
 def _solve_impl(xp: Any, a: Any, b: Any) -> Any:
-    x, y = _wide(a), _wide(b)
+    x, y = wide(a), wide(b)
     if not b.size:
         return xp.zeros(b.shape, b.dtype)  # cuSOLVER refuses to solve for nothing
     try:
@@ -154,12 +155,12 @@ def slogdet(a: Any) -> tuple[Any, Any]:
 
 
 def _slogdet_shape(a: ShapedArray) -> list[ShapedArray]:
-    _check_square("slogdet", a)
+    check_square("slogdet", a)
     return [a.update(shape=a.shape[:-2]), ShapedArray(a.shape[:-2], real_of(a.dtype))]
 
 
 def _slogdet_impl(xp: Any, a: Any) -> list[Any]:
-    sign, logarithm = xp.linalg.slogdet(_wide(a))
+    sign, logarithm = xp.linalg.slogdet(wide(a))
     return [xp.asarray(sign, a.dtype), xp.asarray(logarithm, real_of(a.dtype))]
 
 

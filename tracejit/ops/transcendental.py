@@ -22,6 +22,7 @@ __all__ = [
     "asin",
     "atan",
     "atan2",
+    "away_from_zero",
     "cos",
     "exp",
     "exp2",
@@ -257,6 +258,27 @@ def _where_zero(x: Any, value: float, otherwise: Any) -> Any:
     return select(eq(x, scalar_like(x, 0)), scalar_like(x, value), otherwise)
 
 
+def away_from_zero(function: Callable[[Any], Any], x: Any, value: float = 0) -> Any:
+    """Return ``function(x)``, but `value` where `x` is 0, and derivatives of 0 there.
+
+    Parameters
+    ----------
+    function : callable
+        Elementwise; it never sees a 0.
+    x : Array, any shape, inexact dtype
+        The operand.
+    value : float, optional
+        What the function is at 0.
+
+    Returns
+    -------
+    Array, shape and dtype of ``function(x)``
+        The guard that :func:`tracejit.ops.logical.select` describes.
+    """
+    out = function(_where_zero(x, 1, x))
+    return select(eq(x, scalar_like(x, 0)), scalar_like(out, value), out)
+
+
 def _pow_base_slope(t: Any, out: Any, x: Any, y: Any) -> Any:
     del out
     slope = mul(y, pow_(x, sub(y, scalar_like(y, 1))))
@@ -286,13 +308,13 @@ def hypot(x: Any, y: Any) -> Any:
 
     Notes
     -----
-    The derivative at the origin is taken as 0.
+    The derivatives at the origin, of every order, are taken as 0.
     """
     return hypot_p.bind(x, y)
 
 
 def _cosine(leg: Any, length: Any) -> Any:
-    return div(leg, _where_zero(length, 1, length))
+    return away_from_zero(lambda v: div(leg, v), length)
 
 
 hypot_p = _define_real(

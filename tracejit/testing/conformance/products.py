@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import tracejit.numpy as tnp
-from tracejit import lax, vmap
+from tracejit import grad, lax, vmap
 from tracejit.testing.conformance.case import Case, floats, given, integers
 
 __all__ = ["CASES"]
@@ -52,6 +52,15 @@ def rotations(angle: Any, points: Any) -> Any:
     return tnp.einsum("nij,nj->ni", matrix, points)
 
 
+def spectra(a: Any) -> Any:
+    """Return what of eigenvalues and singular values does not hang on signs; and a gradient."""
+    w, v = tnp.linalg.eigh(a)
+    u, s, vh = tnp.linalg.svd(a[..., :4])
+    slope = grad(lambda a: tnp.linalg.norm(a, "nuc", axis=(1, 2)).sum())(a)
+    rest = u[..., 4:] @ u[..., 4:].mT
+    return w, (v * w[:, None]) @ v.mT, (u[..., :4] * s[:, None]) @ vh, rest, slope
+
+
 F64 = np.float64
 X = floats
 
@@ -86,6 +95,7 @@ CASES = [
         tolerance=4,
     ),
     Case("gram", lambda a: a.T @ a + tnp.eye(a.shape[1], dtype=a.dtype), given(X(90, 40, low=0))),
+    Case("spectra", spectra, given(X(3, 6, 6, dtype=F64)), tolerance=100),
     Case("batch_matmul", lax.batch_matmul, given(X(4, 5, 6), X(4, 6, 7)), tolerance=4),
     Case(
         "convolve",
