@@ -4,7 +4,8 @@ Pure functions written against :mod:`tracejit.numpy` are traced into a Program, 
 :func:`grad`, :func:`vmap` and :func:`jit` in any order, fused, and run as native code.
 """
 
-from tracejit import lax, numpy, random, tree, tree_util
+from tracejit import ad_checkpoint, lax, numpy, random, tree, tree_util
+from tracejit.control import checkpoint_policies
 from tracejit.control.checkpoint import checkpoint
 from tracejit.core.array import Array
 from tracejit.core.tracer import Tracer
@@ -48,8 +49,10 @@ __all__ = [
     "Device",
     "ShapeDtypeStruct",
     "Tracer",
+    "ad_checkpoint",
     "block_until_ready",
     "checkpoint",
+    "checkpoint_policies",
     "counters",
     "default_device",
     "device",

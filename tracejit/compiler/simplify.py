@@ -1,4 +1,4 @@
-"""Simplify a Program: inline calls, drop repeated and dead equations.
+"""Simplify a Program: inline calls, drop repeated and dead equations, remove barriers.
 
 Control operations keep their sub-programs, which are simplified in turn.
 """
@@ -16,7 +16,7 @@ __all__ = ["simplify"]
 
 def simplify(program: Program) -> Program:
     """Return an equal Program without calls, and without repeated or dead equations."""
-    return dce(_share(_inline(program)))
+    return dce(_without_barriers(_share(_inline(program))))
 
 
 def _inline(program: Program) -> Program:
@@ -95,3 +95,18 @@ def _share(program: Program) -> Program:
                 continue
         equations.append(eq._replace(inputs=inputs))
     return program.replace(equations=equations, outputs=[read(a) for a in program.outputs])
+
+
+def _without_barriers(program: Program) -> Program:
+    """Return `program` with the operands of barriers in place of their results."""
+    if not any(eq.primitive.name == "optimization_barrier" for eq in program.equations):
+        return program
+    env: dict[Atom, Atom] = {}
+    equations = []
+    for eq in program.equations:
+        inputs = tuple(env.get(a, a) for a in eq.inputs)
+        if eq.primitive.name == "optimization_barrier":
+            env.update(zip(eq.outputs, inputs, strict=True))
+        else:
+            equations.append(eq._replace(inputs=inputs))
+    return program.replace(equations=equations, outputs=[env.get(a, a) for a in program.outputs])

@@ -152,6 +152,7 @@ from tracejit.ops.transcendental import (
     sin,
     tan,
 )
+from tracejit.transforms.barrier import optimization_barrier
 from tracejit.transforms.stop_gradient import stop_gradient
 
 __all__ = [
@@ -247,6 +248,7 @@ __all__ = [
     "ne",
     "neg",
     "nextafter",
+    "optimization_barrier",
     "pad",
     "pbroadcast",
     "pmax",

@@ -322,7 +322,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     flat = FlatFunction(fun, treedef, has_aux)
     outs, program, flags, nonzero_out = linearize_parts(flat, leaves)
     keep = nonzero_out[: flat.count]
-    program = program.replace(outputs=program.outputs[: sum(keep)])
+    program = dce(program.replace(outputs=program.outputs[: sum(keep)]))
     program, residuals = hoist_constants(program)
     pullback = Partial(
         _Pullback(
