@@ -9,6 +9,7 @@ from tracejit.control import checkpoint_policies
 from tracejit.control.checkpoint import checkpoint
 from tracejit.core.array import Array
 from tracejit.core.tracer import Tracer
+from tracejit.experimental.jet import jet
 from tracejit.runtime.backends import known_backends
 from tracejit.runtime.devices import (
     Device,
@@ -64,6 +65,7 @@ __all__ = [
     "jacfwd",
     "jacobian",
     "jacrev",
+    "jet",
     "jit",
     "jvp",
     "known_backends",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.control.programs import callees
 from tracejit.core.array import host_array
 from tracejit.core.errors import SparsityError
 from tracejit.core.primitive import impl
@@ -79,7 +80,10 @@ class Detector:
             return [Entry(v.aval, None, known) for v, known in zip(eq.outputs, values, strict=True)]
         try:
             rule = CONTROL.get(eq.primitive.name)
-            if rule is not None:
+            find = callees.get(eq.primitive)
+            if find is not None:
+                outs = self.run(find([e.aval for e in entries], eq.params), entries)
+            elif rule is not None:
                 outs = rule(self, eq, entries)
             elif eq.primitive.name in RULES:
                 rows = RULES[eq.primitive.name](
@@ -150,10 +154,6 @@ def _known_outputs(eq: Equation, entries: Sequence[Entry]) -> list[Known | None]
 # ---------------------------------------------------------------------------- control flow
 
 ControlRule = Callable[[Detector, Equation, list[Entry]], list[Entry]]
-
-
-def _inlined(detector: Detector, eq: Equation, entries: list[Entry]) -> list[Entry]:
-    return detector.run(eq.params["program"], entries)
 
 
 def _cond(detector: Detector, eq: Equation, entries: list[Entry]) -> list[Entry]:
@@ -268,8 +268,6 @@ def _while(detector: Detector, eq: Equation, entries: list[Entry]) -> list[Entry
 
 
 CONTROL: dict[str, ControlRule] = {
-    "call": _inlined,
-    "checkpoint": _inlined,
     "cond": _cond,
     "scan": _scan,
     "while_loop": _while,
