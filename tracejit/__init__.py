@@ -7,6 +7,8 @@ Pure functions written against :mod:`tracejit.numpy` are traced into a Program, 
 from tracejit import ad_checkpoint, lax, numpy, random, tree, tree_util
 from tracejit.control import checkpoint_policies
 from tracejit.control.checkpoint import checkpoint
+from tracejit.control.closures import closure_convert
+from tracejit.control.custom import custom_gradient, custom_jvp, custom_vjp
 from tracejit.core.array import Array
 from tracejit.core.tracer import Tracer
 from tracejit.experimental.jet import jet
@@ -54,7 +56,11 @@ __all__ = [
     "block_until_ready",
     "checkpoint",
     "checkpoint_policies",
+    "closure_convert",
     "counters",
+    "custom_gradient",
+    "custom_jvp",
+    "custom_vjp",
     "default_device",
     "device",
     "device_put",

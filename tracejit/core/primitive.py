@@ -102,6 +102,8 @@ class Primitive:
         self, avals: tuple[ShapedArray, ...], params: dict[str, Any]
     ) -> tuple[ShapedArray, ...]:
         """Return the avals of the outputs; memoised over operand avals and params."""
+        if self.control:  # its params say; they are not to be kept alive here
+            return self._infer(avals, params)
         key = (avals, *params.items()) if params else avals
         try:
             found = self.shape_cache.get(key)

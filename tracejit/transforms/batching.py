@@ -23,6 +23,7 @@ __all__ = [
     "BatchInterpreter",
     "BatchTracer",
     "NamedAxis",
+    "axis_in_progress",
     "axis_rules",
     "batch_flat",
     "batch_program",
@@ -48,6 +49,12 @@ NamedAxis = tuple[Any, int]
 # The axis of the batching in progress, for control operators: their bodies may name it.
 _named: ContextVar[NamedAxis | None] = ContextVar("named_axis", default=None)
 _around: ContextVar[tuple[NamedAxis, ...]] = ContextVar("named_axes", default=())
+
+
+def axis_in_progress(axis_size: int) -> Any:
+    """Return the name of the axis that a batching rule of a control operator works on, or None."""
+    named = _named.get()
+    return named[0] if named is not None and named[1] == axis_size else None
 
 
 def named_axes() -> tuple[NamedAxis, ...]:
@@ -276,9 +283,7 @@ def batch_program(
     if len(forced) != count:
         raise ShapeError(f"batch_program: {count} outputs need as many out_axes; got {forced}")
     if axis_name is None:
-        named = _named.get()
-        if named is not None and named[1] == axis_size:
-            axis_name = named[0]
+        axis_name = axis_in_progress(axis_size)
     key = (axis_size, in_axes, forced, axis_name)
     memo = _memo.setdefault(program, {})
     found = memo.get(key)

@@ -1,0 +1,5 @@
+"""Batching rules of users, under the names of ``jax.custom_batching``."""
+
+from tracejit.control.custom import custom_vmap
+
+__all__ = ["custom_vmap"]
