@@ -385,3 +385,30 @@ def test_dense_without_sparsity() -> None:
     x = RNG.standard_normal(3)
     np.testing.assert_allclose(tracejit.jacobian(tnp.sin)(x), np.diag(np.cos(x)))
     np.testing.assert_allclose(tracejit.hessian(lambda x: tnp.sum(x**3))(x), np.diag(6 * x))
+
+
+def test_long_loops_reach_as_far_as_they_go() -> None:
+    def diffused(x: Any) -> Any:
+        def step(i: Any, state: Any) -> Any:
+            u, scale = state
+            return u + 0.1 * scale * tnp.sort(scale) * (tnp.roll(u, 1) - u), tnp.sin(scale)
+
+        return lax.fori_loop(0, 20, step, (x, np.ones(60)))[0]
+
+    x = RNG.standard_normal(60)
+    found = jacobian(diffused, sparsity="detect")
+    np.testing.assert_allclose(found(x).toarray(), tracejit.jacfwd(diffused)(x), atol=1e-12)
+    assert found.plan(x).pattern.nnz == 21 * 60
+    assert found.plan(x).notes == ()
+
+
+def test_sums_over_long_loops() -> None:
+    def summed(x: Any) -> Any:
+        return lax.scan(lambda c, k: (c * x[:4], c + k), x[4:8], x[8:])[1]
+
+    x = RNG.standard_normal(28)
+    np.testing.assert_allclose(
+        jacobian(summed, sparsity=True)(x).toarray(),
+        np.asarray(tracejit.jacfwd(summed)(x)).reshape(80, 28),
+        atol=1e-12,
+    )
