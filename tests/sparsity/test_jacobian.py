@@ -335,6 +335,29 @@ def test_custom_rules_count_as_they_are_written() -> None:
     assert sparsity_pattern(tnp.round)(x).nnz == 0
 
 
+def test_rules_of_users_count_instead_of_what_they_stand_for() -> None:
+    @tracejit.custom_jvp
+    def shifted(x: Any) -> Any:
+        return tnp.round(x)
+
+    shifted.defjvp(lambda primals, t: (shifted(*primals), t[0] + tnp.roll(t[0], 1)))
+
+    @tracejit.custom_vjp
+    def backward(x: Any) -> Any:
+        return tnp.sin(x)
+
+    backward.defvjp(lambda x: (backward(x), tnp.cos(x)), lambda cos, ct: (ct * cos,))
+    x = RNG.standard_normal(6)
+    for fun, entries in (
+        (shifted, 12),
+        (lambda x: backward(x) * tnp.roll(x, 1), 12),
+        (lambda x: lax.fori_loop(0, 20, lambda i, y: backward(y) + x, x), 6),
+    ):
+        found = jacobian(fun, sparsity=True)
+        np.testing.assert_allclose(found(x).toarray(), tracejit.jacrev(fun)(x), atol=1e-12)
+        assert found.plan(x).pattern.nnz == entries
+
+
 def test_what_is_not_known_is_dense_and_says_so() -> None:
     def fun(x: Any) -> Any:
         return tnp.roll(x, 1) * x[tnp.argsort(x)]
