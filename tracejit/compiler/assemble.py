@@ -1,8 +1,7 @@
 """Assemble a Plan: place the values of a Block in memory, number the kernels, write the steps.
 
-Loops own two buffers a carried value and exchange their pointers after each trip; a value that is
-updated in place has one.  What a loop stacks is written straight to its place, what it scans is
-read from it.
+What a loop stacks is written straight to its place, what it scans is read from it; for what it
+carries see :mod:`tracejit.compiler.carry`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.compiler.carry import Carry
 from tracejit.compiler.libraries import library_call
 from tracejit.compiler.lift import lift
 from tracejit.compiler.memory import Arena, draft_values, in_place_pairs, last_uses
@@ -22,7 +22,6 @@ from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.kernel import Kernel, Store, expressions, statements
 from tracejit.ir.plan import (
-    Assign,
     Branch,
     Callback,
     Copy,
@@ -69,6 +68,8 @@ class _Scope:
         self.slots: dict[Value, int] = {}
         self.drafts: dict[int, list[Draft]] = {}
         self.owned: dict[Value, int] = {}
+        self.last: dict[Value, int] = {}
+        self.shared: dict[Value, Value] = {}
 
 
 class _Assembler:
@@ -96,7 +97,8 @@ class _Assembler:
         }
         scope = _Scope(block)
         scope.slots.update(zip(block.inputs, inputs, strict=True))
-        steps, results = self.block(scope, targets, consumable)
+        self.analyse(scope, consumable)
+        steps, results = self.block(scope, targets)
         for n, (result, wanted) in enumerate(zip(results, targets, strict=True)):
             start = self.slots[result]
             donated = start.kind == "input" and block.inputs[start.number] in consumable
@@ -134,37 +136,45 @@ class _Assembler:
 
     # -------------------------------------------------------------------- blocks
 
-    def block(
-        self, scope: _Scope, targets: Sequence[int | None], consumable: dict[Value, Value | None]
-    ) -> tuple[list[Step], list[int]]:
-        """Return the steps of a block, and the slots in which its outputs are at the end.
+    def analyse(self, scope: _Scope, consumable: dict[Value, Value | None]) -> None:
+        """Schedule the kernels of a block and find which of its values share storage.
 
         Parameters
         ----------
         scope : _Scope
-            With the slots of the block's inputs.
-        targets : sequence of int or None
-            Slots into which the outputs should be written; an output that is computed lands there
-            unless it could be updated in place of a consumable input.
+            The block.
         consumable : dict of Value to Value or None
             Inputs whose memory may be overwritten once they are dead: by any value, or by the
             one output that is named (what a loop carries in the same place).
         """
         block = scope.block
-        for value, array in block.constants:
-            self.constants.append(array)
-            scope.slots[value] = self.slot("constant", len(self.constants) - 1, value.aval)
         outputs = {v.base for v in block.outputs}
         for n, item in enumerate(block.items):
             if isinstance(item, Group):
                 outside = self._read_outside(block, n, outputs)
                 scope.drafts[n] = schedule(block.k, item, outside, self.target)
-        last = last_uses(block, scope.drafts)
+        scope.last = last_uses(block, scope.drafts)
+        scope.shared = self._share(scope, consumable)
+
+    def block(self, scope: _Scope, targets: Sequence[int]) -> tuple[list[Step], list[int]]:
+        """Return the steps of a block, and the slots in which its outputs are at the end.
+
+        Parameters
+        ----------
+        scope : _Scope
+            Analysed, with the slots of the block's inputs.
+        targets : sequence of int
+            Slots into which the outputs should be written; an output that is computed lands there
+            unless it could be updated in place of a consumable input.
+        """
+        block, last, shared = scope.block, scope.last, scope.shared
+        for value, array in block.constants:
+            self.constants.append(array)
+            scope.slots[value] = self.slot("constant", len(self.constants) - 1, value.aval)
         wanted: dict[Value, int] = {}
         for v, t in zip(block.outputs, targets, strict=True):
-            if t is not None and v.base.kind == "temporary" and v.base not in wanted:
-                wanted[v.base] = t
-        shared = self._share(scope, last, wanted, consumable)
+            if v.base.kind == "temporary":
+                wanted.setdefault(v.base, t)
         steps: list[Step] = []
         for n, item in enumerate(block.items):
             if isinstance(item, Group):
@@ -213,13 +223,11 @@ class _Assembler:
         return group.reads
 
     def _share(
-        self,
-        scope: _Scope,
-        last: dict[Value, int],
-        wanted: dict[Value, int],
-        consumable: dict[Value, Value | None],
+        self, scope: _Scope, consumable: dict[Value, Value | None]
     ) -> dict[Value, Value]:
         """Return ``{value: value whose storage it takes}``, never closing a circle."""
+        last = scope.last
+        wanted = {v.base for v in scope.block.outputs if v.base.kind == "temporary"}
         takes: dict[Value, Value] = {}
         given: set[Value] = set()
         for n, item in enumerate(scope.block.items):
@@ -250,12 +258,19 @@ class _Assembler:
         return takes
 
     def _overwritten(self, item: Opaque, dying: set[Value]) -> dict[Value, Value]:
-        """Return ``{written: read}`` for a library call that updates its first operand."""
-        routine = library_call(item.equation, self.target)
-        if routine is None or not routine.in_place:
-            return {}
-        first, *others = (v.base for v in item.inputs)
-        return {item.outputs[0]: first} if first in dying and first not in others else {}
+        """Return ``{written: read}`` for a library call that updates its first operand, or a loop.
+
+        What a loop carries starts where its initial value lies, if that is read by nobody else.
+        """
+        reads = [v.base for v in item.inputs]
+        if item.equation.primitive.name in ("scan", "while_loop"):
+            first, count = _carried(item)
+            pairs = list(zip(item.outputs[:count], reads[first : first + count], strict=True))
+        else:
+            routine = library_call(item.equation, self.target)
+            in_place = routine is not None and routine.in_place
+            pairs = [(item.outputs[0], reads[0])] if in_place else []
+        return {out: v for out, v in pairs if v in dying and reads.count(v) == 1}
 
     def _root(self, takes: dict[Value, Value], v: Value) -> Value:
         while v in takes:
@@ -359,6 +374,8 @@ class _Assembler:
             return self._while(scope, item)
         if name == "cond":
             return self._cond(scope, item)
+        if name == "empty":
+            return []
         inputs = tuple(self.find(scope, v) for v in item.inputs)
         outputs = tuple(scope.slots[v] for v in item.outputs)
         eq = item.equation
@@ -370,8 +387,27 @@ class _Assembler:
 
     def _inner(self, body: Block, slots: Sequence[int]) -> _Scope:
         inner = _Scope(body)
-        inner.slots.update(zip(body.inputs, slots, strict=True))
+        inner.slots.update(zip(body.inputs, slots, strict=False))
         return inner
+
+    def _carry(self, scope: _Scope, item: Opaque, inner: _Scope) -> Carry:
+        """Analyse the body of a loop and return its carried values, placed."""
+        first, count = _carried(item)
+        body = inner.block
+        behind = first + len(body.inputs) - len(item.inputs)
+        inputs, outputs = body.inputs[behind : behind + count], body.outputs[:count]
+        self.analyse(inner, dict(zip(inputs, outputs, strict=True)))
+        roots = [self._root(inner.shared, v.base) for v in outputs]
+        carry = Carry(
+            self,
+            [v.aval for v in item.outputs[:count]],
+            [self.find(scope, v) for v in item.inputs[first : first + count]],
+            [scope.slots[v] for v in item.outputs[:count]],
+            [r is v and roots.count(r) == 1 for r, v in zip(roots, inputs, strict=True)],
+            any(v.base in inputs and v.base is not inputs[n] for n, v in enumerate(outputs)),
+        )
+        inner.slots.update(zip(inputs, carry.inside, strict=True))
+        return carry
 
     def _cond(self, scope: _Scope, item: Opaque) -> list[Step]:
         index, *operands = [self.find(scope, v) for v in item.inputs]
@@ -379,7 +415,8 @@ class _Assembler:
         branches = []
         for body in item.bodies:
             inner = self._inner(body, operands)
-            steps, results = self.block(inner, targets, {})
+            self.analyse(inner, {})
+            steps, results = self.block(inner, targets)
             steps += [
                 Copy(t, r, self.slots[t].aval.nbytes)
                 for t, r in zip(targets, results, strict=True)
@@ -393,17 +430,16 @@ class _Assembler:
         nc, nb = params["cond_nconsts"], params["body_nconsts"]
         slots = [self.find(scope, v) for v in item.inputs]
         condition, body = item.bodies
-        carry = _Carry(self, scope, item.outputs, slots[nc + nb :], body, nb)
+        inner = self._inner(body, slots[nc : nc + nb])
+        carry = self._carry(scope, item, inner)
         predicate_offset = self.arena.allocate(1)
         predicate = self.slot("arena", predicate_offset, BOOL)
-        inner = self._inner(condition, [*slots[:nc], *carry.inside])
-        test, results = self.block(inner, [predicate], {})
+        before = self._inner(condition, [*slots[:nc], *carry.inside])
+        self.analyse(before, {})
+        test, results = self.block(before, [predicate])
         if results[0] != predicate:
             test.append(Copy(predicate, results[0], 1))
-        inner = self._inner(body, [*slots[nc : nc + nb], *carry.inside])
-        steps, results = self.block(
-            inner, carry.next, dict(zip(body.inputs[nb:], body.outputs, strict=True))
-        )
+        steps, results = self.block(inner, carry.next)
         steps += carry.exchange(results)
         out: list[Step] = [
             *carry.start(),
@@ -420,10 +456,9 @@ class _Assembler:
         length, reverse = params["length"], params["reverse"]
         slots = [self.find(scope, v) for v in item.inputs]
         (body,) = item.bodies
-        consts = slots[:n_consts]
         xs = slots[n_consts + n_carry :]
-        initial = slots[n_consts : n_consts + n_carry]
-        carry = _Carry(self, scope, item.outputs[:n_carry], initial, body, n_consts)
+        inner = self._inner(body, slots[:n_consts])
+        carry = self._carry(scope, item, inner)
         ys = [scope.slots[v] for v in item.outputs[n_carry:]]
         steps: list[Step] = []
         x_slots, y_slots = [], []
@@ -435,12 +470,8 @@ class _Assembler:
             p = self.pointer(v.aval)
             steps.append(Point(p, y, v.aval.nbytes, reverse))
             y_slots.append(p)
-        inner = self._inner(body, [*consts, *carry.inside, *x_slots])
-        inside, results = self.block(
-            inner,
-            [*carry.next, *y_slots],
-            dict(zip(body.inputs[n_consts : n_consts + n_carry], body.outputs, strict=False)),
-        )
+        inner.slots.update(zip(body.inputs[n_consts + n_carry :], x_slots, strict=True))
+        inside, results = self.block(inner, [*carry.next, *y_slots])
         steps += inside
         for y, r in zip(y_slots, results[n_carry:], strict=True):
             if y != r:
@@ -451,98 +482,12 @@ class _Assembler:
         return out
 
 
-class _Carry:
-    """The carried values of a loop: two buffers each, whose pointers are exchanged."""
-
-    def __init__(
-        self,
-        assembler: _Assembler,
-        scope: _Scope,
-        outputs: Sequence[Value],
-        initial: Sequence[int],
-        body: Block,
-        first: int,
-    ) -> None:
-        self.a = assembler
-        self.initial = list(initial)
-        self.targets = [scope.slots[v] for v in outputs]
-        self.avals = [v.aval for v in outputs]
-        carried = body.inputs[first : first + len(outputs)]
-        # Values that change places (u_old, u = u, u_new) end up in one another's buffers, so
-        # these loops need two buffers besides the place of the result.
-        rotates = any(
-            v.base in carried and v.base is not carried[n]
-            for n, v in enumerate(body.outputs[: len(outputs)])
-        )
-        self.inside = [self.a.pointer(aval) for aval in self.avals]
-        self.next = [self.a.pointer(aval) for aval in self.avals]
-        self.offsets: list[int] = []
-        self.spare = [self._buffer(aval) for aval in self.avals]
-        self.first = [self._buffer(aval) for aval in self.avals] if rotates else self.targets
-
-    def _buffer(self, aval: ShapedArray) -> int:
-        self.offsets.append(self.a.arena.allocate(aval.nbytes))
-        return self.a.slot("arena", self.offsets[-1], aval)
-
-    def start(self) -> list[Step]:
-        """Copy the initial values into the loop's own buffers; set the pointers."""
-        steps: list[Step] = [
-            Copy(t, i, aval.nbytes)
-            for t, i, aval in zip(self.first, self.initial, self.avals, strict=True)
-        ]
-        if self.inside:
-            steps.append(
-                Assign((*self.inside, *self.next), (*self.first, *self.spare))
-            )
-        return steps
-
-    def exchange(self, results: Sequence[int]) -> list[Step]:
-        """Make the results of a trip the values of the next."""
-        steps: list[Step] = []
-        sources: list[int] = []
-        own = set(self.inside) | set(self.next)
-        for n, r in enumerate(results):
-            if r not in own or r in sources or not self._fits(r, n):
-                steps.append(Copy(self.next[n], r, self.avals[n].nbytes))
-                r = self.next[n]
-            sources.append(r)
-        # A later result may have claimed the buffer into which an earlier one was copied.
-        assert len(set(sources)) == len(sources)
-        free = [i for i in self.inside if i not in sources]
-        targets, origins = [], []
-        for i, r in zip(self.inside, sources, strict=True):
-            if i != r:
-                targets.append(i)
-                origins.append(r)
-        for n, own_next in enumerate(self.next):
-            if own_next in sources:
-                match = next(
-                    f for f in free if self._size(f) == self.avals[n].nbytes
-                )
-                free.remove(match)
-                targets.append(own_next)
-                origins.append(match)
-        if targets:
-            steps.append(Assign(tuple(targets), tuple(origins)))
-        return steps
-
-    def _size(self, slot: int) -> int:
-        return self.a.slots[slot].aval.nbytes
-
-    def _fits(self, slot: int, n: int) -> bool:
-        return self._size(slot) == self.avals[n].nbytes
-
-    def finish(self) -> list[Step]:
-        """Bring the final values to where the caller expects them."""
-        return [
-            Copy(t, i, aval.nbytes)
-            for t, i, aval in zip(self.targets, self.inside, self.avals, strict=True)
-        ]
-
-    def release(self) -> None:
-        """Give the second buffers back."""
-        for o in self.offsets:
-            self.a.arena.release(o)
+def _carried(item: Opaque) -> tuple[int, int]:
+    """Return the number of the first operand that a loop carries, and how many there are."""
+    params = item.equation.params
+    if item.equation.primitive.name == "scan":
+        return params["n_consts"], params["n_carry"]
+    return params["cond_nconsts"] + params["body_nconsts"], len(item.outputs)
 
 
 def _cost(draft: Draft) -> float:

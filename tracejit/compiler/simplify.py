@@ -81,7 +81,9 @@ def _share(program: Program) -> Program:
 
     for eq in program.equations:
         inputs = tuple(read(a) for a in eq.inputs)
-        if not (eq.primitive.effectful or eq.primitive.control):
+        # What is to be written piece by piece stays its own.
+        own = eq.primitive.effectful or eq.primitive.control or eq.primitive.name == "empty"
+        if not own:
             key = (eq.primitive, tuple(_key(a) for a in inputs), tuple(eq.params.items()))
             try:
                 found = seen.get(key)

@@ -13,7 +13,7 @@ from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import canonical, is_bool
 
-__all__ = ["iota", "scalar_like"]
+__all__ = ["empty", "iota", "scalar_like"]
 
 
 def scalar_like(x: Any, value: complex) -> np.generic:
@@ -85,4 +85,35 @@ iota_p = define(
     transpose="it has no operands, so it is never transposed",
     batch="it has no operands, so it is never batched",
     lower=_iota_lower,
+)
+
+
+def empty(shape: Sequence[int], dtype: Any, number: int = 0) -> Any:
+    """Return memory to be written piece by piece; what is read before is unspecified.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        The shape of the result.
+    dtype : dtype-like
+        The dtype of the result.
+    number : int
+        Tells apart pieces of memory that are alike, so that each stays its own.
+
+    Returns
+    -------
+    Array, shape `shape`, dtype `dtype`
+        Compiled, it costs nothing: not even its pages are touched.
+    """
+    return empty_p.bind(shape=tuple(shape), dtype=canonical(dtype), number=number)
+
+
+empty_p = define(
+    "empty",
+    impl=lambda xp, *, shape, dtype, number: xp.zeros(shape, dtype),
+    shape=lambda *, shape, dtype, number: ShapedArray(shape, dtype),
+    jvp="it has no operands, so it is never differentiated",
+    transpose="it has no operands, so it is never transposed",
+    batch="it has no operands, so it is never batched",
+    lower="memory in which nothing is written yet",
 )
