@@ -62,8 +62,8 @@ def fori_loop(
 
     Notes
     -----
-    With bounds that are known while tracing it is a :func:`scan` and has all derivatives; else
-    a :func:`while_loop`, which has none in reverse mode.
+    With bounds that are known while tracing it is a :func:`scan`, else a :func:`while_loop`; both
+    have all derivatives.
     """
     del unroll
     avals = []

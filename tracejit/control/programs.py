@@ -16,12 +16,22 @@ import numpy as np
 
 from tracejit.core.primitive import Primitive
 from tracejit.core.pytree import PyTreeDef
+from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program, Var
 from tracejit.transforms.dce import dce
-from tracejit.transforms.stage import hoist_constants, stage, stage_tree
+from tracejit.transforms.stage import evaluate, hoist_constants, stage, stage_tree
 
-__all__ = ["arranged", "callees", "depends", "interned", "staged_body", "used_inputs", "wrapped"]
+__all__ = [
+    "arranged",
+    "callees",
+    "depends",
+    "interned",
+    "staged_body",
+    "united",
+    "used_inputs",
+    "wrapped",
+]
 
 callees: dict[Primitive, Callable[[Sequence[ShapedArray], dict[str, Any]], Program]] = {}
 """Primitives that do no more than run a Program: ``find(avals, params)`` returns it, the same
@@ -193,3 +203,35 @@ def depends(program: Program, flags: Sequence[bool]) -> list[bool]:
         if not reached.isdisjoint(eq.inputs):
             reached.update(eq.outputs)
     return [a in reached for a in program.outputs]
+
+
+Hoisted = tuple[Program, list[Any]]
+"""A Program and the values of its leading inputs."""
+
+
+def united(first: Hoisted, second: Hoisted) -> tuple[Program, Program, list[Any]]:
+    """Return two Programs of a step and other inputs, with the same constants behind the step."""
+    one, two = first[1], second[1]
+    if not one and not two:
+        return first[0], second[0], []
+    return _behind_step(first, [], two), _behind_step(second, one, []), [*one, *two]
+
+
+def _behind_step(hoisted: Hoisted, before: Sequence[Any], after: Sequence[Any]) -> Program:
+    program, own = hoisted
+    avals, ignored = program.in_avals, tuple(get_aval(x) for x in before)
+    more = tuple(get_aval(x) for x in after)
+    start, end = 1 + len(before), 1 + len(before) + len(own)
+
+    def run(*inputs: Any) -> list[Any]:
+        rest = inputs[end + len(after) :]
+        return evaluate(program, [*inputs[start:end], inputs[0], *rest])
+
+    moved, constants = wrapped(
+        program,
+        ("behind step", ignored, len(own), more),
+        run,
+        [avals[len(own)], *ignored, *avals[: len(own)], *more, *avals[len(own) + 1 :]],
+    )
+    assert not constants
+    return moved

@@ -8,13 +8,16 @@ from typing import Any
 from tracejit.control.carried import avals_of, check_structure, settle
 from tracejit.control.interpret import interpret
 from tracejit.control.programs import arranged, depends, staged_body, used_inputs, wrapped
+from tracejit.control.pushforward import Split
+from tracejit.control.scan_split import ScanSplit
+from tracejit.control.scan_tape import over_budget, split_between_snapshots
 from tracejit.core.errors import ShapeError, StructureError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.pytree import PyTreeDef, tree_structure, tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Linear, Zero
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.program import Equation, Program, Var
+from tracejit.ir.program import Equation, Program
 from tracejit.ops._pointwise import add, move_axis
 from tracejit.transforms.batching import batch_program, force_axis
 from tracejit.transforms.dce import dce_rules
@@ -22,7 +25,6 @@ from tracejit.transforms.flat import array_or_tracer
 from tracejit.transforms.jvp import instantiate_zero, jvp_program
 from tracejit.transforms.partial_eval import (
     PartialEvalInterpreter,
-    partial_eval_program,
     partial_eval_rules,
 )
 from tracejit.transforms.stage import evaluate, function_name
@@ -254,128 +256,18 @@ def _scan_jvp(
     ]
 
 
-class _Split:
-    """A loop split in what is known, bound by `run`, and the rest."""
-
-    def __init__(
-        self, operands: Sequence[Any], unknown: Sequence[bool], params: dict[str, Any]
-    ) -> None:
-        self.operands = operands
-        self.params = params
-        program: Program = params["program"]
-        n_consts, n_carry = params["n_consts"], params["n_carry"]
-        first = n_consts + n_carry
-        self.unknown = list(unknown)
-        n_ys = len(program.outputs) - n_carry
-        while True:
-            carried = self.unknown[n_consts:first]
-            self.known, self.rest, self.unknown_out, self.n_residuals = partial_eval_program(
-                program, self.unknown, [*carried, *[False] * n_ys]
-            )
-            if list(self.unknown_out[:n_carry]) == carried:
-                break
-            self.unknown[n_consts:first] = _either(carried, self.unknown_out[:n_carry])
-
-    def run(self) -> tuple[list[Any], list[Any], dict[str, Any]]:
-        """Run the known loop.
-
-        Returns
-        -------
-        known : list
-            The known outputs.
-        operands : list
-            The operands of the rest.
-        params : dict
-            The params of the rest.
-        """
-        n_consts, n_carry = self.params["n_consts"], self.params["n_carry"]
-        first = n_consts + n_carry
-        unknown, known = self.unknown, self.known
-        given = [x for x, u in zip(self.operands, unknown, strict=True) if not u]
-        k_consts = unknown[:n_consts].count(False)
-        k_carry = unknown[n_consts:first].count(False)
-        n_known = len(known.outputs) - self.n_residuals
-        invariant = _invariant(known, k_consts)
-        here = {v: n for n, v in enumerate(known.inputs)}
-        constants = {v for v, _ in known.constants}
-        before: list[int] = []
-        loop = list(range(n_known))
-        stacked = {known.outputs[n]: n for n in range(k_carry, n_known)}
-        places: list[tuple[str, int]] = []
-        for n in range(n_known, len(known.outputs)):
-            a = known.outputs[n]
-            if type(a) is not Var or a in invariant or a in constants:
-                places.append(("before", len(before)))
-                before.append(n)
-            elif here.get(a, -1) >= k_consts + k_carry:
-                places.append(("operand", here[a]))
-            else:
-                if a not in stacked:
-                    stacked[a] = len(loop)
-                    loop.append(n)
-                places.append(("loop", stacked[a]))
-        hoisted, extra = arranged(known, range(k_consts), before)
-        early = evaluate(hoisted, [*extra, *given[:k_consts]])
-        body, extra = arranged(known, None, loop)
-        outs: list[Any] = []
-        if loop:
-            outs = scan_p.bind(
-                *extra,
-                *given,
-                program=body,
-                length=self.params["length"],
-                reverse=self.params["reverse"],
-                n_consts=len(extra) + k_consts,
-                n_carry=k_carry,
-            )
-        sources = {"before": early, "operand": given, "loop": outs}
-        residuals = [sources[kind][n] for kind, n in places]
-        once = [n for n, (kind, _) in enumerate(places) if kind == "before"]
-        each = [n for n, (kind, _) in enumerate(places) if kind != "before"]
-        left = [x for x, u in zip(self.operands, unknown, strict=True) if u]
-        c, k = sum(unknown[:n_consts]), sum(unknown[n_consts:first])
-        count = self.n_residuals
-        order = [
-            *once,
-            *range(count, count + c + k),
-            *each,
-            *range(count + c + k, count + len(left)),
-        ]
-        rest, extra = arranged(self.rest, order)
-        operands = [*extra, *([*residuals, *left][n] for n in order)]
-        return (
-            outs[:n_known],
-            operands,
-            {
-                **self.params,
-                "program": rest,
-                "n_consts": len(extra) + len(once) + c,
-                "n_carry": k,
-            },
-        )
-
-    def join(self, known: Sequence[Any], rest: Sequence[Any]) -> list[Any]:
-        """Return the outputs of the whole."""
-        now, later = iter(known), iter(rest)
-        return [next(later) if u else next(now) for u in self.unknown_out]
-
-
-def _invariant(program: Program, n_consts: int) -> set[Var]:
-    """Return the variables of a body that are the same in every trip."""
-    same = {*program.inputs[:n_consts], *(v for v, _ in program.constants)}
-    for eq in program.equations:
-        if not eq.primitive.effectful and all(type(a) is not Var or a in same for a in eq.inputs):
-            same.update(eq.outputs)
-    return same
-
-
 def _scan_partial_eval(
     interpreter: PartialEvalInterpreter, operands: tuple[Any, ...], params: dict[str, Any]
 ) -> list[Any]:
-    split = _Split(operands, [interpreter.is_unknown(x) for x in operands], params)
+    split = ScanSplit(operands, [interpreter.is_unknown(x) for x in operands], params)
+    if over_budget(params["length"], split.stacked()):
+        body = Split.of(
+            params["program"], split.body.unknown, params["n_consts"], params["n_carry"]
+        )
+        return split_between_snapshots(interpreter, operands, params, body)
     known, left, left_params = split.run()
     rest = []
-    if any(split.unknown_out):
+    if any(split.body.unknown_out):
         rest = interpreter.record(scan_p, tuple(left), left_params)
     return split.join(known, rest)
 
@@ -387,9 +279,9 @@ def _scan_transpose(cts: Sequence[Any], *operands: Any, **params: Any) -> list[A
     linear = [isinstance(x, Linear) for x in operands]
     if not _carries_linearly(program, linear, n_consts, n_carry):
         # Something is carried that is not linear, a counter: it is run forward first.
-        split = _Split(operands, linear, params)
+        split = ScanSplit(operands, linear, params)
         _, left, left_params = split.run()
-        cts = [ct for ct, u in zip(cts, split.unknown_out, strict=True) if u]
+        cts = [ct for ct, u in zip(cts, split.body.unknown_out, strict=True) if u]
         results = _scan_transpose(cts, *left, **left_params)
         given = iter(r for x, r in zip(left, results, strict=True) if isinstance(x, Linear))
         return [next(given) if flag else None for flag in linear]

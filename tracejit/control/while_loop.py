@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tracejit.control.carried import avals_of, check_structure, settle
 from tracejit.control.interpret import interpret
-from tracejit.control.programs import arranged, depends, staged_body, used_inputs, wrapped
-from tracejit.core.errors import DTypeError, StructureError
+from tracejit.control.programs import arranged, staged_body, used_inputs, wrapped
+from tracejit.control.pushforward import LinearLoop, Split, linear_along, push, pushforward_p
+from tracejit.control.tape import Recording, first_recording, record, tape_of
+from tracejit.control.treeverse import snapshots_within
+from tracejit.core.errors import DTypeError, MissingRuleError, StructureError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.pytree import PyTreeDef, tree_structure, tree_unflatten
 from tracejit.core.tracer import get_aval
-from tracejit.core.zeros import Zero
+from tracejit.core.zeros import Linear, Zero
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import is_bool
 from tracejit.ir.program import Equation, Program
-from tracejit.ops._pointwise import move_axis
+from tracejit.ops._pointwise import add, move_axis
 from tracejit.ops.logical import select
 from tracejit.ops.reduction import reduce_or
 from tracejit.ops.shape import broadcast_in_dim
@@ -24,8 +29,16 @@ from tracejit.transforms.batching import batch_program, force_axis
 from tracejit.transforms.dce import dce_rules
 from tracejit.transforms.flat import array_or_tracer
 from tracejit.transforms.jvp import instantiate_zero, jvp_program
-from tracejit.transforms.partial_eval import PartialEvalInterpreter, partial_eval_rules
+from tracejit.transforms.partial_eval import (
+    PartialEvalInterpreter,
+    memory_budget,
+    partial_eval_program,
+    partial_eval_rules,
+    residuals_stack,
+    snapshot_count,
+)
 from tracejit.transforms.stage import evaluate, function_name
+from tracejit.transforms.transpose import split_and_transpose
 
 __all__ = ["while_loop", "while_p"]
 
@@ -66,12 +79,13 @@ def while_loop(
 
     See Also
     --------
-    scan, fori_loop : loops of known length, which have derivatives in reverse mode.
+    scan, fori_loop : loops of known length.
+    grad : its argument `memory` bounds what reverse mode keeps of a loop.
 
     Notes
     -----
-    Forward derivatives (:func:`~tracejit.jvp`, :func:`~tracejit.linearize`) exist; those in
-    reverse mode would need all values between, whose number is not known.
+    For reverse mode some of the values between are kept, as many as fit, and the others computed
+    again from them; the binomial schedule makes that the least work that is known.
     """
     leaves, avals, treedef, names = avals_of("the value", init_val)
     name = function_name(body_fun)
@@ -107,6 +121,7 @@ def while_loop(
         body_program=body,
         cond_nconsts=len(test_consts),
         body_nconsts=len(body_consts),
+        free=(False,) * len(leaves),
     )
     return tree_unflatten(treedef, map(array_or_tracer, found))
 
@@ -121,7 +136,9 @@ def _while_impl(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
+    free: tuple[bool, ...],
 ) -> list[Any]:
+    del free
     first = cond_nconsts + body_nconsts
     test_consts, body_consts = arrays[:cond_nconsts], arrays[cond_nconsts:first]
     carry = list(arrays[first:])
@@ -136,8 +153,9 @@ def _while_shape(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
+    free: tuple[bool, ...],
 ) -> list[ShapedArray]:
-    del avals, cond_program, cond_nconsts
+    del avals, cond_program, cond_nconsts, free
     return list(body_program.in_avals[body_nconsts:])
 
 
@@ -152,6 +170,7 @@ def _while_jvp(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
+    free: tuple[bool, ...],
 ) -> tuple[list[Any], list[Any]]:
     first = cond_nconsts + body_nconsts
     count = len(primals) - first
@@ -191,6 +210,7 @@ def _while_jvp(
         body_program=body,
         cond_nconsts=len(extra) + cond_nconsts,
         body_nconsts=len(constants) + body_nconsts + n_moved,
+        free=(*free, *(f for f, moves in zip(free, carried, strict=True) if moves)),
     )
     rest = iter(outs[count:])
     return outs[:count], [
@@ -213,25 +233,130 @@ def _with_more_inputs(program: Program, avals: Sequence[ShapedArray]) -> tuple[P
 def _while_partial_eval(
     interpreter: PartialEvalInterpreter, operands: tuple[Any, ...], params: dict[str, Any]
 ) -> list[Any]:
-    test, body = params["cond_program"], params["body_program"]
     n_test, n_body = params["cond_nconsts"], params["body_nconsts"]
-    first = n_test + n_body
     unknown = [interpreter.is_unknown(x) for x in operands]
-    while True:
-        carried = unknown[first:]
-        after = [a or b for a, b in zip(carried, depends(body, unknown[n_test:]), strict=True)]
-        if after == carried:
-            break
-        unknown[first:] = after
-    # The loop with unknown values computes the known ones anew, for its predicate.
-    rest = interpreter.record(while_p, operands, params)
-    if all(carried) or depends(test, [*unknown[:n_test], *carried])[0]:
-        return list(rest)
-    need = _needed(test, body, n_test, n_body, [not u for u in carried])
-    known = _only(operands, params, need)
-    outs = iter(while_p.bind(*known[0], **known[1]))
-    values = [next(outs) if flag else None for flag in need]
-    return [r if u else v for r, v, u in zip(rest, values, carried, strict=True)]
+    count = len(operands) - n_test - n_body
+    split = Split.of(params["body_program"], unknown[n_test:], n_body, count)
+    carried = split.unknown[n_body:]
+    if partial_eval_program(params["cond_program"], [*unknown[:n_test], *carried])[2][0]:
+        recorded: list[Any] = interpreter.record(while_p, operands, params)
+        return recorded
+    loop = linear_along(split, n_body, count)
+    avals = [get_aval(operands[n_test + n]) for n in loop.state]
+    room = split.left_of(memory_budget.get())
+    snapshots = snapshots_within(avals, room, snapshot_count.get())
+    taped = bool(loop.state) and not residuals_stack.get()
+    values, steps, tape = _recorded(split, loop, operands, params, snapshots if taped else 0)
+    linear: list[Any] = []
+    if loop.lcarry:
+        pushed = push(loop, operands[n_test:], steps, tape, None, False, snapshots)
+        linear = interpreter.record(pushforward_p, *pushed)
+    known, outs = iter(values), iter(loop.outs)
+    initial = operands[n_test + n_body :]
+    return [
+        next(known) if not u else x if (n := next(outs)) is None else linear[n]
+        for u, x in zip(carried, initial, strict=True)
+    ]
+
+
+def _recorded(
+    split: Split,
+    loop: LinearLoop,
+    operands: Sequence[Any],
+    params: dict[str, Any],
+    snapshots: int,
+) -> tuple[list[Any], Any, list[Any]]:
+    """Run the known part of a loop.
+
+    Parameters
+    ----------
+    split, loop, operands, params
+        The loop.
+    snapshots : int
+        How many states to keep.
+
+    Returns
+    -------
+    values : list
+        The known values it ends with.
+    steps : int64 scalar
+        How many trips it made.
+    tape : list
+        What a sweep takes; empty without snapshots.
+    """
+    test, n_test, n_body = params["cond_program"], params["cond_nconsts"], params["body_nconsts"]
+    carried = [n for n in range(n_body, len(split.unknown)) if not split.unknown[n]]
+    consts = [n for n in range(n_body) if not split.unknown[n]]
+    body, constants = arranged(split.known, None, range(len(carried)))
+    state = [carried.index(n) for n in loop.state] if snapshots else []
+    first, count = len(constants) + len(consts), len(carried)
+
+    def step(*inputs: Any) -> list[Any]:
+        carry = inputs[first:]
+        now = carry[:count]
+        out = [*evaluate(body, [*inputs[:first], *now]), add(carry[count], np.int64(1))]
+        if snapshots:
+            states = [now[n] for n in state]
+            kept = Recording.of(carry[count + 1 : len(carry) - len(state)])
+            out += [*record(kept, states).values(), *states]
+        return out
+
+    given = [operands[n_test + n] for n in carried]
+    values = [*given, np.int64(0)]
+    free = [params["free"][n - n_body] for n in carried]
+    if snapshots:
+        states = [given[n] for n in state]
+        blank = first_recording([get_aval(x) for x in states], snapshots).values()
+        values += [*blank, *states]
+    avals = [get_aval(x).strong() for x in values[count:]]
+    whole, more = wrapped(
+        body, ("recorded", tuple(state), snapshots), step, [*body.in_avals, *avals]
+    )
+    places = [*range(n_test), *(n_test - n_body + n for n in carried)]
+    test, of_test = arranged(test, places)
+    test, ignored = _with_more_inputs(test, avals)
+    outs = while_p.bind(
+        *ignored,
+        *of_test,
+        *operands[:n_test],
+        *more,
+        *constants,
+        *(operands[n_test + n] for n in consts),
+        *values,
+        cond_program=test,
+        body_program=whole,
+        cond_nconsts=len(ignored) + len(of_test) + n_test,
+        body_nconsts=len(more) + first,
+        # The tape goes on for lanes that are done: all share the numbers of its steps.
+        free=(*free, False, *[True] * (len(values) - count - 1)),
+    )
+    tape: list[Any] = []
+    if snapshots:
+        at = len(outs) - len(state)
+        tape = [*tape_of(Recording.of(outs[count + 1 : at])), *outs[at:]]
+    return outs[:count], outs[count], tape
+
+
+def _while_transpose(cts: Sequence[Any], *operands: Any, **params: Any) -> list[Any]:
+    avals = [x.aval if isinstance(x, Linear) else get_aval(x) for x in operands]
+    whole, none = wrapped(
+        params["body_program"],
+        ("whole", *params.items()),
+        lambda *args: while_p.bind(*args, **params),
+        avals,
+    )
+    assert not none
+    n_test = params["cond_nconsts"]
+    linear = [isinstance(x, Linear) for x in operands]
+    split = Split.of(
+        params["body_program"], linear[n_test:], params["body_nconsts"], len(cts)
+    )
+    carried = split.unknown[params["body_nconsts"] :]
+    if partial_eval_program(params["cond_program"], [*linear[:n_test], *carried])[2][0]:
+        raise MissingRuleError(
+            "while_loop: its test depends on what it is linear in, so it is not linear"
+        )
+    return split_and_transpose(whole, operands, cts)
 
 
 # --------------------------------------------------------------------- batching, dead code
@@ -245,6 +370,7 @@ def _while_batch(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
+    free: tuple[bool, ...],
 ) -> tuple[list[Any], list[int | None]]:
     first = cond_nconsts + body_nconsts
     size = next(get_aval(x).shape[b] for x, b in zip(operands, axes, strict=True) if b is not None)
@@ -253,7 +379,8 @@ def _while_batch(
     while True:
         test, (of_test,) = batch_program(cond_program, size, (*test_axes, *carried))
         body, found = batch_program(body_program, size, (*body_axes, *carried), carried)
-        after = [None if a is None and of_test is None else 0 for a in found]
+        stays = [of_test is None or f for f in free]
+        after = [None if a is None and s else 0 for a, s in zip(found, stays, strict=True)]
         if after == carried:
             break
         carried = after
@@ -267,7 +394,7 @@ def _while_batch(
         test, of_tests = arranged(test)
         body, of_body = arranged(body)
     else:
-        body, of_body = _frozen(body, test, body_nconsts, cond_nconsts)
+        body, of_body = _frozen(body, test, body_nconsts, cond_nconsts, free)
         test, of_tests = _any_lane(test)
         consts = (*operands[:cond_nconsts], *consts)
     outs = while_p.bind(
@@ -280,6 +407,7 @@ def _while_batch(
         body_program=body,
         cond_nconsts=len(of_tests) + cond_nconsts,
         body_nconsts=len(of_body) + len(consts),
+        free=free,
     )
     return outs, list(carried)
 
@@ -291,8 +419,10 @@ def _any_lane(test: Program) -> tuple[Program, list[Any]]:
     )
 
 
-def _frozen(body: Program, test: Program, n_body: int, n_test: int) -> tuple[Program, list[Any]]:
-    """Return the body of a batch, in which lanes that are done keep their values.
+def _frozen(
+    body: Program, test: Program, n_body: int, n_test: int, free: tuple[bool, ...]
+) -> tuple[Program, list[Any]]:
+    """Return the body of a batch, in which lanes that are done keep the values not free.
 
     Its inputs are the constants of the test, those of the body, the values.
     """
@@ -302,14 +432,17 @@ def _frozen(body: Program, test: Program, n_body: int, n_test: int) -> tuple[Pro
         carry = rest[n_body:]
         (going,) = evaluate(test, [*of_test, *carry])
         out = []
-        for old, new in zip(carry, evaluate(body, rest), strict=True):
+        for old, new, goes_on in zip(carry, evaluate(body, rest), free, strict=True):
+            if goes_on:
+                out.append(new)
+                continue
             shape = get_aval(old).shape
             flags = going if len(shape) == 1 else broadcast_in_dim(going, shape, (0,))
             out.append(select(flags, new, old))
         return out
 
     avals = [*test.in_avals[:n_test], *body.in_avals]
-    return wrapped(body, ("frozen", test, n_body, n_test), step, avals)
+    return wrapped(body, ("frozen", test, n_body, n_test, free), step, avals)
 
 
 def _needed(
@@ -350,6 +483,7 @@ def _only(
         "body_program": body,
         "cond_nconsts": len(of_test) + n_test,
         "body_nconsts": len(of_body) + len(consts),
+        "free": tuple([params["free"][n] for n in kept]),
     }
 
 
@@ -373,9 +507,7 @@ while_p: Primitive = define(
     impl=_while_impl,
     shape=_while_shape,
     jvp=_while_jvp,
-    transpose="the number of its trips is known only when it runs, so the values between cannot be "
-    "kept for the way back. Use scan, or fori_loop with bounds that are Python ints; jvp, "
-    "linearize and jacfwd work with it",
+    transpose=_while_transpose,
     batch=_while_batch,
     lower="a loop of the driver round the kernels of its test and its body",
 )

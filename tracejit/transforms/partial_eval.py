@@ -7,8 +7,9 @@ recorded Program.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,11 +26,38 @@ from tracejit.transforms.stage import (
     stage,
 )
 
-__all__ = ["PartialEvalInterpreter", "memory_budget", "partial_eval_program", "partial_eval_rules"]
+__all__ = [
+    "PartialEvalInterpreter",
+    "inside_loop",
+    "memory_budget",
+    "partial_eval_program",
+    "partial_eval_rules",
+    "residuals_stack",
+    "snapshot_count",
+]
 
 memory_budget: ContextVar[int | None] = ContextVar("memory_budget", default=None)
-"""Bytes that the residuals of loops may take in the linearization in progress (``grad(f,
+"""Bytes that the residuals of a loop may take in the linearization in progress (``grad(f,
 memory=...)``); the partial evaluation rules of loops ask for it.  None is no bound."""
+
+snapshot_count: ContextVar[int | None] = ContextVar("snapshot_count", default=None)
+"""How many states a loop keeps for the way back (``treeverse(n)``); None leaves it to the loop."""
+
+residuals_stack: ContextVar[bool] = ContextVar("residuals_stack", default=False)
+"""Whether residuals are stored once a trip of a loop around, so that a loop inside had better keep
+no states but run again."""
+
+
+@contextlib.contextmanager
+def inside_loop(budget: int | None, stacked: bool) -> Iterator[None]:
+    """Partially evaluate the body of a loop: loops in it get `budget` and `stacked`."""
+    tokens = memory_budget.set(budget), residuals_stack.set(stacked)
+    try:
+        yield
+    finally:
+        memory_budget.reset(tokens[0])
+        residuals_stack.reset(tokens[1])
+
 
 Rule = Callable[["PartialEvalInterpreter", tuple[Any, ...], dict[str, Any]], Any]
 
@@ -117,7 +145,7 @@ def partial_eval_program(
         else tuple(instantiate)
     )
     memo = _memo.setdefault(program, {})
-    key = (unknown, wanted, memory_budget.get())
+    key = (unknown, wanted, memory_budget.get(), snapshot_count.get(), residuals_stack.get())
     found = memo.get(key)
     if found is not None:
         return found

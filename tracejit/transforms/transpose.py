@@ -12,9 +12,10 @@ from tracejit.ir.program import Program, Var
 from tracejit.ops._pointwise import add
 from tracejit.transforms.dce import dce
 from tracejit.transforms.jvp import instantiate_zero
-from tracejit.transforms.stage import literal_value, replaying, stage
+from tracejit.transforms.partial_eval import partial_eval_program
+from tracejit.transforms.stage import evaluate, literal_value, replaying, stage
 
-__all__ = ["backward_pass", "transpose_program"]
+__all__ = ["backward_pass", "split_and_transpose", "transpose_program"]
 
 
 def backward_pass(
@@ -135,3 +136,38 @@ def transpose_program(program: Program, linear: Sequence[bool]) -> Program:
     avals = [*others, *(a.strong() for a in program.out_avals)]
     found = memo[linear] = dce(stage(backward, avals, f"{program.name}_transpose"))
     return found
+
+
+def split_and_transpose(
+    program: Program, operands: Sequence[Any], cts: Sequence[Any]
+) -> list[Any]:
+    """Return the cotangents of the linear operands of a Program that computes other things too.
+
+    Parameters
+    ----------
+    program : Program
+        Some of its equations, control operations, have both linear and other outputs, so it has to
+        be evaluated in part.
+    operands : sequence
+        One an input; Linear where it is linear.
+    cts : sequence of values or Zero
+        The cotangents of all outputs.
+
+    Returns
+    -------
+    list of values, Zero or None
+        One an operand; None for those that are not Linear.
+    """
+    linear = [isinstance(x, Linear) for x in operands]
+    known, rest, unknown_out, count = partial_eval_program(program, linear)
+    outs = evaluate(known, [x for x, f in zip(operands, linear, strict=True) if not f])
+    missing = [None] * sum(linear)
+    found = iter(
+        backward_pass(
+            rest,
+            [*[False] * count, *[True] * len(missing)],
+            [*outs[len(outs) - count :], *missing],
+            [ct for ct, u in zip(cts, unknown_out, strict=True) if u],
+        )
+    )
+    return [next(found) if f else None for f in linear]
