@@ -7,17 +7,20 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tracejit.backend import FastCalls
 from tracejit.ir.plan import Plan
 from tracejit.ir.target import Target
 from tracejit_llvm.blas import blas_symbols, blas_text
 from tracejit_llvm.buffers import Buffers
 from tracejit_llvm.emit import NATIVE_OPS
 from tracejit_llvm.engine import Engine
+from tracejit_llvm.entry.records import native_calls
 from tracejit_llvm.executable import NativeExecutable
 from tracejit_llvm.interpreter import driver_text, python_symbols
 from tracejit_llvm.interrupts import Interrupts
@@ -124,6 +127,12 @@ class LLVMBackend:
         """Return DLPack's name of the host."""
         del device
         return (1, 0)
+
+    def fast_calls(
+        self, array_type: type, active: ContextVar[Any], place: ContextVar[Any]
+    ) -> FastCalls | None:
+        """Return what answers calls of jitted functions natively, or None if nothing does."""
+        return native_calls(self.engine, self.run_address, array_type, active, place)
 
     def set_num_threads(self, n: int) -> None:
         """Use `n` threads from the next call on; results do not depend on it."""

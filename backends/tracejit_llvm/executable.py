@@ -181,6 +181,13 @@ class NativeExecutable:
         What to run.
     services : Services
         The backend.
+
+    Attributes
+    ----------
+    is_plain : bool
+        Whether a call needs a frame and nothing else.
+    lets_go : bool
+        Whether other threads of Python go on during a call.
     """
 
     def __init__(self, plan: Plan, services: Services) -> None:
@@ -198,9 +205,8 @@ class NativeExecutable:
             plan.steps, lambda call: sum(s.cost for s in self._answers[call].steps)
         )
         self._addresses = [services.engine.kernel(k, brief=cost < BRIEF) for k in plan.kernels]
-        self.code = code = assemble(
-            plan, self._native, bound=QUICK, release=cost >= WORTH_RELEASING
-        )
+        self.lets_go = cost >= WORTH_RELEASING
+        self.code = code = assemble(plan, self._native, bound=QUICK, release=self.lets_go)
         self._words = np.array(code.words, np.int64)
         self.code_address = address_of(self._words)
         places = [(n, s.number) for n, s in enumerate(plan.slots) if s.kind == "arena"]
@@ -219,8 +225,8 @@ class NativeExecutable:
         self.borrows_arena = self.arena_bytes >= SMALL
         self._repairs = bool(self.moved_places or self.moved_constants)
         self._long = cost >= LONG
-        # What makes a call more than a few words and a jump.
-        self._plain = QUICK and not (
+        # Whether there is nothing that makes a call more than a few words and a jump.
+        self.is_plain = QUICK and not (
             code.callbacks or code.pooled or self._long or self.borrows_arena or self._repairs
         )
         self._frames: list[_Frame] = []
@@ -245,7 +251,7 @@ class NativeExecutable:
         context = frame.context
         context[_INPUTS] = id(inputs)
         context[_OUTPUTS] = id(outputs)
-        if self._plain:
+        if self.is_plain:
             self._run(frame.address)
             self._frames.append(frame)
             return
@@ -257,6 +263,18 @@ class NativeExecutable:
                 frame.arena = None
             if len(self._frames) < MOST_FREE_FRAMES:
                 self._frames.append(frame)
+
+    def frame_for(self, inputs: int, outputs: int) -> _Frame:
+        """Return a frame for one call at a time of a plan that is plain.
+
+        Parameters
+        ----------
+        inputs, outputs : int
+            Addresses of lists of arrays, or of what the driver takes for such.
+        """
+        frame = _Frame(self)
+        frame.context[_INPUTS], frame.context[_OUTPUTS] = inputs, outputs
+        return frame
 
     def text(self, stage: str) -> str:
         """Return the kernels of the plan as ``"llvm"`` text or as ``"asm"``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracejit.backend.calls import FastCalls, Node, Result
 from tracejit.backend.protocol import Backend, DeviceBuffer, Executable
 
-__all__ = ["Backend", "DeviceBuffer", "Executable"]
+__all__ = ["Backend", "DeviceBuffer", "Executable", "FastCalls", "Node", "Result"]

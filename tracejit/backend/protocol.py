@@ -7,10 +7,12 @@ A backend is found by its entry point in the group ``tracejit.backends``, whose 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 import numpy as np
 
+from tracejit.backend.calls import FastCalls
 from tracejit.ir.plan import Plan
 from tracejit.ir.target import Target
 
@@ -146,6 +148,20 @@ class Backend(Protocol):
 
     def dlpack_device(self, device: int = 0) -> tuple[int, int]:
         """Return what DLPack calls a device: its type and number, e.g. ``(2, 0)`` for CUDA's."""
+
+    def fast_calls(
+        self, array_type: type, active: ContextVar[Any], place: ContextVar[Any]
+    ) -> FastCalls | None:
+        """Return what answers calls of jitted functions natively, or None if nothing does.
+
+        Parameters
+        ----------
+        array_type : type
+            The class of arrays, with slots ``aval`` and ``buf``.
+        active, place : ContextVar
+            A call is answered only where the first is None, and the second as well unless the
+            device of the signature is settled.
+        """
 
     def set_num_threads(self, n: int) -> None:
         """Use `n` threads from the next call on; results do not depend on it."""

@@ -19,6 +19,7 @@ __all__ = [
     "Interpreter",
     "active",
     "bottom",
+    "current",
     "current_interpreter",
     "install_bottom",
     "interpreting",
@@ -62,7 +63,8 @@ class _NoBottom:
 
 
 _bottom: Bottom = cast(Bottom, _NoBottom())
-_current: ContextVar[Interpreter | None] = ContextVar("interpreter", default=None)
+current: ContextVar[Interpreter | None] = ContextVar("interpreter", default=None)
+"""The interpreter of the innermost active transformation."""
 
 
 def install_bottom(interpreter: Bottom) -> None:
@@ -76,13 +78,13 @@ def bottom() -> Bottom:
     return _bottom
 
 
-active = _current.get
+active = current.get
 """Return the interpreter of the innermost active transformation, or ``None``."""
 
 
 def current_interpreter() -> Interpreter:
     """Return the interpreter of the innermost active transformation, or the eager one."""
-    return _current.get() or _bottom
+    return current.get() or _bottom
 
 
 class interpreting:
@@ -95,9 +97,9 @@ class interpreting:
         self._token: Token[Interpreter | None] | None = None
 
     def __enter__(self) -> Interpreter:
-        self._token = _current.set(self._interpreter)
+        self._token = current.set(self._interpreter)
         return self._interpreter
 
     def __exit__(self, *exc: object) -> None:
         assert self._token is not None
-        _current.reset(self._token)
+        current.reset(self._token)

@@ -54,6 +54,7 @@ _NUMBERS = _INEXACT | _INTEGERS
 _ALL = _NUMBERS | {DTYPES["bool"]}
 _LOGICAL = _INTEGERS | {DTYPES["bool"]}
 _F64 = DTYPES["f64"]
+_I64 = DTYPES["i64"]
 _ACCEPTED = (*OPERANDS, list, tuple)
 
 
@@ -76,7 +77,7 @@ def _literal(x: Any, aval: Any) -> Any:
     elif kind is not int or dtype not in _NUMBERS:
         return None
     if aval.weak:
-        return x if (dtype is _F64) == (kind is float) else None
+        return x if dtype is (_F64 if kind is float else _I64) else None
     return np.float64(x) if dtype is _F64 else typed_scalar(x, dtype)
 
 

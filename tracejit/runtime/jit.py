@@ -26,6 +26,7 @@ from tracejit.ops.devices import device_put
 from tracejit.runtime.dispatch import MISS, make_dispatcher
 from tracejit.runtime.donation import is_alone, run_donating
 from tracejit.runtime.executor import CompiledProgram, compiled
+from tracejit.runtime.native import fast_calls, fast_type, make_record
 from tracejit.runtime.placement import Destination, adopted, buffer_at, place_for
 from tracejit.runtime.stages import Lowered
 from tracejit.transforms.abstract import ShapeDtypeStruct
@@ -73,6 +74,16 @@ class JitFunction:
 
     __name__: str
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> JitFunction:
+        """Return a function that is called natively, where that is possible."""
+        del args, kwargs
+        kind = fast_type(JitFunction)
+        made: JitFunction = object.__new__(kind)
+        calls = fast_calls()
+        if calls is not None:
+            calls.prepare(made)
+        return made
+
     def __init__(
         self,
         fun: Callable[..., Any],
@@ -95,6 +106,7 @@ class JitFunction:
         self._entries: dict[Any, _Entry] = {}
         self._lock = threading.RLock()
         self._fast: tuple[Callable[[tuple[Any, ...]], Any], ...] = ()
+        self._records: tuple[Any, ...] = ()
         self._plain = not (static_argnums or static_argnames)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -158,17 +170,29 @@ class JitFunction:
     def _remember(
         self, entry: _Entry, args: tuple[Any, ...], leaves: Sequence[Any], ready: CompiledProgram
     ) -> None:
-        """Write a dispatcher for arguments of these types, once an entry and types."""
+        """Make calls with arguments of these types quick, once an entry and types."""
         kinds = tuple([type(x) for x in leaves])
         if kinds in entry.dispatched:
             return
         entry.dispatched.add(kinds)
+        record = make_record(args, ready, entry.out_treedef, self._destination.fixed)
+        calls = fast_calls()
+        if record is not None and calls is not None:
+            self._records = (record, *self._records[: MOST_DISPATCHERS - 1])
+            calls.install(self, self._records)
         dispatch = make_dispatcher(args, ready, entry.out_treedef, self._destination.fixed)
         if dispatch is not None:
             self._fast = (dispatch, *self._fast[: MOST_DISPATCHERS - 1])
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
+
+    def __copy__(self) -> JitFunction:
+        return self  # as functions are copied
+
+    def __deepcopy__(self, memo: object) -> JitFunction:
+        del memo
+        return self
 
     def __repr__(self) -> str:
         return f"<jit of {getattr(self._fun, '__qualname__', self._fun)!s}>"
@@ -383,7 +407,10 @@ class JitFunction:
         """Forget every signature."""
         with self._lock:
             self._entries.clear()
-            self._fast = ()
+            self._fast, self._records = (), ()
+            calls = fast_calls()
+            if calls is not None:
+                calls.install(self, ())
 
 
 def _follow(constant: Any) -> Any:

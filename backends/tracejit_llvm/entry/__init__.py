@@ -1,0 +1,1 @@
+"""Calls of jitted functions that go from CPython to a plan without a line of Python."""
