@@ -311,6 +311,26 @@ def test_newton_solve_in_a_while_loop() -> None:
     np.testing.assert_allclose([found[0], *found[1]], [w, first, second, third], rtol=1e-10)
 
 
+def test_rules_of_users() -> None:
+    @tracejit.custom_jvp
+    def stable(x: Any) -> Any:
+        return tnp.log1p(tnp.exp(x))
+
+    stable.defjvp(lambda p, t: (stable(p[0]), t[0] / (1 + tnp.exp(-p[0]))))
+
+    @tracejit.custom_vjp
+    def backward(x: Any) -> Any:
+        return tnp.sin(x)
+
+    backward.defvjp(lambda x: (backward(x), tnp.cos(x)), lambda cos, ct: (ct * cos,))
+    for fun in (stable, backward, tracejit.jit(lambda x: stable(x) * backward(x))):
+        compare(fun, S[0], order=4)
+    compare(lambda x: lax.fori_loop(0, 3, lambda i, y: stable(y) * x, x), S[0], order=4)
+    through = tracejit.custom_jvp(lambda x: tnp.floor(x))
+    through.defjvp(lambda p, t: (through(p[0]), t[0]))  # the rule counts, not what it is for
+    np.testing.assert_array_equal(jet(through, (1.5,), ([2.0, 3.0],))[1], [2, 3])
+
+
 def test_collectives() -> None:
     shift = [(0, 1), (1, 0)]
     for inside in (

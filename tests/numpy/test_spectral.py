@@ -14,6 +14,7 @@ import pytest
 import tracejit.numpy as tnp
 from tracejit.core.errors import DTypeError, MissingRuleError, ShapeError, TracejitError
 from tracejit.transforms.api import grad, hessian, jvp, linear_transpose, vjp, vmap
+from tracejit.transforms.stop_gradient import stop_gradient
 
 DTYPES = ["f4", "f8", "c8", "c16"]
 SHAPES = [(2, 5, 3), (2, 3, 5), (2, 4, 4), (1, 4), (3, 1), (1, 1)]
@@ -316,6 +317,33 @@ def test_function_of_a_matrix_along_what_does_not_split(dtype: str) -> None:
     close(along(function, a, t), rates * t, 10)
 
 
+@pytest.mark.parametrize("dtype", ["f8", "c16"])
+@pytest.mark.parametrize("spectrum", SPECTRA, ids=str)
+def test_the_documented_function_of_a_matrix(spectrum: list[int], dtype: str) -> None:
+    """As :mod:`tracejit.ops.spectral` writes it: right along every change, in both modes."""
+    a, v, t = with_spectrum(spectrum, dtype)
+
+    def exponential(a: Any) -> Any:
+        w, v = tnp.linalg.eigh(stop_gradient(a))
+        gaps = w[:, None] - w
+        near = tnp.abs(gaps) <= 1e-5 * tnp.max(tnp.abs(w))
+        rates = (tnp.exp(w)[:, None] - tnp.exp(w)) / tnp.where(near, 1, gaps)
+        rates = tnp.where(near, tnp.exp((w[:, None] + w) / 2), rates)
+        inner = _swapped(v) @ a @ v - tnp.diag(w)
+        return v @ (tnp.diag(tnp.exp(w)) + rates * inner) @ _swapped(v)
+
+    f = np.exp(spectrum)
+    close(exponential(a), v * f @ adjoint(v), 100)
+    w = np.array(spectrum, float)
+    same = w[:, None] == w
+    rates = np.where(same, f, (f[:, None] - f) / np.where(same, 1, w[:, None] - w))
+    want = v @ (rates * (adjoint(v) @ t @ v)) @ adjoint(v)
+    close(along(exponential, a, t), want, 1000)
+    ct = normal(np.random.default_rng(13), a.shape, dtype)
+    back = np.asarray(vjp(exponential, a)[1](ct)[0])
+    np.testing.assert_allclose(np.sum(back * t).real, np.sum(ct * want).real, rtol=1e-9)
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c16"])
 @pytest.mark.parametrize("spectrum", SPECTRA, ids=str)
 def test_every_derivative_is_finite(spectrum: list[int], dtype: str) -> None:
@@ -339,6 +367,8 @@ def test_every_derivative_is_finite(spectrum: list[int], dtype: str) -> None:
             assert np.isfinite(np.asarray(slope)).all()
             assert np.isfinite(np.asarray(second)).all()
             assert np.isfinite(along(function, a, t)).all()
+            backward = vjp(grad(function), a)[1](weights)[0]
+            assert np.isfinite(np.asarray(backward)).all()
 
 
 def with_values(s: Any, shape: tuple[int, int], dtype: str) -> tuple[Any, Any, Any, Any]:
@@ -391,10 +421,35 @@ def test_singular_values_of_zero(shape: tuple[int, int]) -> None:
         return _projector(tnp.linalg.svd(a)[0][:, :2])
 
     rest = np.eye(shape[0]) - u[:, :2] @ u[:, :2].T
+    for i in (0, 2):  # nothing is divided by the rounding errors that zeros are computed as
+        for full in (True, False):
+            moved = along(lambda a, i=i, f=full: tnp.linalg.svd(a, f)[i], a, t)
+            assert np.abs(moved).max() < 10
     turn = rest @ t @ vh[:2].T / 3 @ u[:, :2].T
     close(along(space, a, t), turn + turn.T, 100)
     np.testing.assert_array_equal(grad(lambda a: tnp.linalg.norm(a, "nuc"))(np.zeros(shape)), 0)
     np.testing.assert_array_equal(grad(lambda a: tnp.linalg.norm(a, 2))(np.zeros(shape)), 0)
+
+
+def test_large_clusters() -> None:
+    """Eigenvalues that rounding has spread are still one; nearby ones that it has not are not."""
+    rng = np.random.default_rng(14)
+    n = 120
+    q = unitary(rng, n, "f8")
+    w = np.repeat([1.0, 2, 3, 5], n // 4)
+    a, t = hermitian(q * w @ q.T), hermitian(normal(rng, (n, n), "f8"))
+
+    def projector(a: Any) -> Any:
+        return _projector(tnp.linalg.eigh(a)[1][:, n // 4 : n // 2])
+
+    inside = (w == 2).astype(float)
+    gaps = w[:, None] - w
+    rates = (inside[:, None] - inside) / np.where(gaps, gaps, 1)
+    want = q @ (rates * (q.T @ t @ q)) @ q.T
+    np.testing.assert_allclose(along(projector, a, t), want, atol=1e-11)
+    near = np.diag([1.0, 1 + 1e-13])
+    turn = along(lambda a: tnp.linalg.eigh(a)[1], near, np.array([[0, 1.0], [1, 0]]))
+    np.testing.assert_allclose(np.abs(turn[0, 1]), 1e13, rtol=1e-2)
 
 
 def test_second_derivative_of_what_stays_apart() -> None:

@@ -91,3 +91,22 @@ def test_a_given_pattern_is_made_symmetric_and_checked() -> None:
 def test_refuses_what_is_no_scalar() -> None:
     with pytest.raises(ShapeError, match="output must be a scalar"):
         hessian(tnp.sin, sparsity=True)(np.ones(3))
+
+
+def test_aux_checkpoints_and_loops() -> None:
+    def fun(x: Any) -> Any:
+        def step(i: Any, y: Any) -> Any:
+            return y - 0.1 * y * tnp.sin(y)
+
+        inner = tracejit.checkpoint(lambda x: tracejit.lax.fori_loop(0, 3, step, x))
+        return tnp.sum(inner(x)[1:] * x[:-1]), {"last": x[-1]}
+
+    x = RNG.standard_normal(6)
+    found = hessian(fun, has_aux=True, sparsity=True)
+    got, aux = found(x)
+    dense = tracejit.hessian(lambda x: fun(x)[0])(x)
+    np.testing.assert_allclose(got.toarray(), np.asarray(dense), rtol=1e-10, atol=1e-10)
+    assert float(aux["last"]) == x[-1]
+    plan = found.plan(x)
+    assert (plan.products, plan.notes) == (3, ())
+    np.testing.assert_allclose(tracejit.jit(found.values)(x)[0], got.data)

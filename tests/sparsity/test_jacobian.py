@@ -335,6 +335,29 @@ def test_custom_rules_count_as_they_are_written() -> None:
     assert sparsity_pattern(tnp.round)(x).nnz == 0
 
 
+def test_rules_of_users_count_instead_of_what_they_stand_for() -> None:
+    @tracejit.custom_jvp
+    def shifted(x: Any) -> Any:
+        return tnp.round(x)
+
+    shifted.defjvp(lambda primals, t: (shifted(*primals), t[0] + tnp.roll(t[0], 1)))
+
+    @tracejit.custom_vjp
+    def backward(x: Any) -> Any:
+        return tnp.sin(x)
+
+    backward.defvjp(lambda x: (backward(x), tnp.cos(x)), lambda cos, ct: (ct * cos,))
+    x = RNG.standard_normal(6)
+    for fun, entries in (
+        (shifted, 12),
+        (lambda x: backward(x) * tnp.roll(x, 1), 12),
+        (lambda x: lax.fori_loop(0, 20, lambda i, y: backward(y) + x, x), 6),
+    ):
+        found = jacobian(fun, sparsity=True)
+        np.testing.assert_allclose(found(x).toarray(), tracejit.jacrev(fun)(x), atol=1e-12)
+        assert found.plan(x).pattern.nnz == entries
+
+
 def test_what_is_not_known_is_dense_and_says_so() -> None:
     def fun(x: Any) -> Any:
         return tnp.roll(x, 1) * x[tnp.argsort(x)]
@@ -385,3 +408,30 @@ def test_dense_without_sparsity() -> None:
     x = RNG.standard_normal(3)
     np.testing.assert_allclose(tracejit.jacobian(tnp.sin)(x), np.diag(np.cos(x)))
     np.testing.assert_allclose(tracejit.hessian(lambda x: tnp.sum(x**3))(x), np.diag(6 * x))
+
+
+def test_long_loops_reach_as_far_as_they_go() -> None:
+    def diffused(x: Any) -> Any:
+        def step(i: Any, state: Any) -> Any:
+            u, scale = state
+            return u + 0.1 * scale * tnp.sort(scale) * (tnp.roll(u, 1) - u), tnp.sin(scale)
+
+        return lax.fori_loop(0, 20, step, (x, np.ones(60)))[0]
+
+    x = RNG.standard_normal(60)
+    found = jacobian(diffused, sparsity="detect")
+    np.testing.assert_allclose(found(x).toarray(), tracejit.jacfwd(diffused)(x), atol=1e-12)
+    assert found.plan(x).pattern.nnz == 21 * 60
+    assert found.plan(x).notes == ()
+
+
+def test_sums_over_long_loops() -> None:
+    def summed(x: Any) -> Any:
+        return lax.scan(lambda c, k: (c * x[:4], c + k), x[4:8], x[8:])[1]
+
+    x = RNG.standard_normal(28)
+    np.testing.assert_allclose(
+        jacobian(summed, sparsity=True)(x).toarray(),
+        np.asarray(tracejit.jacfwd(summed)(x)).reshape(80, 28),
+        atol=1e-12,
+    )

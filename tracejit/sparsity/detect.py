@@ -8,12 +8,13 @@ what cannot be told is taken to depend on all that is read, and noted.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tracejit.control.programs import callees
+from tracejit.control.programs import callees, depends
 from tracejit.core.array import host_array
 from tracejit.core.errors import SparsityError
 from tracejit.core.primitive import impl
@@ -21,7 +22,7 @@ from tracejit.core.source import describe
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import is_inexact
 from tracejit.ir.program import Equation, Literal, Program
-from tracejit.sparsity.rows import Rows, every, taken, union
+from tracejit.sparsity.rows import Rows, diagonal, every, product, sparse, taken, union
 from tracejit.sparsity.rules import RULES, Conservative, Entry, Known, size_of
 
 __all__ = ["CONTROL", "Detector"]
@@ -197,14 +198,95 @@ def _scan(detector: Detector, eq: Equation, entries: list[Entry]) -> list[Entry]
         _joined([_slice(x, trip, aval)._replace(known=None) for trip in range(length)])
         for x, aval in zip(xs, slices, strict=True)
     ]
-    carry, outs = _settled(detector, eq, program, consts, carry, joined)
+    after, outs = _powered(detector, program, consts, carry, joined, length)
     return [
-        *carry,
+        *after,
         *(
             _stack([y] * length, v.aval, detector.columns)
-            for y, v in zip(outs[n_carry:], eq.outputs[n_carry:], strict=True)
+            for y, v in zip(outs, eq.outputs[n_carry:], strict=True)
         ),
     ]
+
+
+def _powered(
+    detector: Detector,
+    body: Program,
+    consts: Sequence[Entry],
+    carry: Sequence[Entry],
+    rest: Sequence[Entry],
+    length: int,
+) -> tuple[list[Entry], list[Entry]]:
+    """Return what is carried after a loop of many equal trips, and what any trip returns.
+
+    The pattern of one trip is found as a matrix, and raised to the power `length`.
+    """
+    state = [*carry, *consts, *rest]
+    moving = _moving(body, consts, carry, rest)
+    sizes = [size_of(e.aval) if m else 0 for e, m in zip(state, moving, strict=True)]
+    total, starts = sum(sizes), [0, *itertools.accumulate(sizes)]
+    inner = Detector(total)
+    inner.notes, inner.roots = detector.notes, detector.roots
+    # What is carried is known in no trip; what is constant is.
+    seeds = [
+        Entry(e.aval, diagonal(n, start, total) if n else None)
+        for e, n, start in zip(state, sizes, starts, strict=False)
+    ]
+    count = len(carry)
+    fixed = [
+        seed._replace(known=e.known)
+        for seed, e in zip(seeds[count:], [*consts, *rest], strict=True)
+    ]
+    trip = inner.run(body, [*fixed[: len(consts)], *seeds[:count], *fixed[len(consts) :]])
+
+    def stacked(entries: Sequence[Entry], columns: int) -> Rows:
+        return sparse().vstack(
+            [
+                sparse().csr_array((n, columns), dtype=bool) if e.rows is None else e.rows
+                for e, n in zip(entries, sizes, strict=True)
+            ],
+            "csr",
+        )
+
+    step = stacked([*trip[:count], *seeds[count:]], total)
+    before = stacked(state, detector.columns)
+    after = _power(step, length, before)
+    spans = [slice(a, b) for a, b in itertools.pairwise(starts)][:count]
+    carried = [_cleaned(Entry(e.aval, after[span])) for e, span in zip(carry, spans, strict=True)]
+    if all(e.rows is None for e in trip[count:]):
+        return carried, [Entry(e.aval, None) for e in trip[count:]]
+    # Each trip is taken to see what any trip before the last sees.
+    reached = _power(union(step, diagonal(total, 0, total)), length - 1, before)
+    return carried, [
+        _cleaned(Entry(e.aval, None if e.rows is None else product(e.rows, reached)))
+        for e in trip[count:]
+    ]
+
+
+def _moving(
+    body: Program, consts: Sequence[Entry], carry: Sequence[Entry], rest: Sequence[Entry]
+) -> list[bool]:
+    """Return which of carry, constants and slices may come to depend on an unknown."""
+    flags = [e.rows is not None for e in (*consts, *carry, *rest)]
+    carried = slice(len(consts), len(consts) + len(carry))
+    while True:
+        before = flags[carried]
+        after = [a or b for a, b in zip(before, depends(body, flags), strict=False)]
+        flags[carried] = [
+            flag and is_inexact(e.aval.dtype) for flag, e in zip(after, carry, strict=True)
+        ]
+        if flags[carried] == before:
+            return [*before, *flags[: len(consts)], *flags[carried.stop :]]
+
+
+def _power(matrix: Any, exponent: int, rows: Rows) -> Rows:
+    """Return ``matrix**exponent @ rows``."""
+    while exponent:
+        if exponent % 2:
+            rows = product(matrix, rows)
+        exponent //= 2
+        if exponent:
+            matrix = product(matrix, matrix)
+    return rows
 
 
 def _slice(x: Entry, trip: int, aval: ShapedArray) -> Entry:
@@ -268,6 +350,7 @@ def _while(detector: Detector, eq: Equation, entries: list[Entry]) -> list[Entry
 
 
 CONTROL: dict[str, ControlRule] = {
+    "optimization_barrier": lambda detector, eq, entries: entries,
     "cond": _cond,
     "scan": _scan,
     "while_loop": _while,

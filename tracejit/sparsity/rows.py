@@ -41,6 +41,9 @@ Rows = Any
 MOST_ENTRIES = 10**8
 """More entries than these are no sparse matrix; to go on would fill the memory."""
 
+MOST_MERGED = 20
+"""How often on average an entry may be found before the work is too much."""
+
 
 def check_entries(entries: int) -> None:
     """Raise SparsityError if so many entries are too many."""
@@ -96,8 +99,10 @@ def merged(rows: Rows, targets: Any, count: int) -> Rows:
 
 def product(matrix: Any, rows: Rows) -> Rows:
     """Return the rows that a boolean matrix makes: the unions of those at its entries."""
-    check_entries(int(np.diff(rows.indptr)[matrix.indices].sum()))
+    # Before duplicates are merged there may be many more entries than in the end.
+    check_entries(int(np.diff(rows.indptr)[matrix.indices].sum()) // MOST_MERGED)
     out = matrix @ rows
+    check_entries(out.nnz)
     out.sort_indices()
     return out
 

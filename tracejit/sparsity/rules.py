@@ -119,7 +119,7 @@ def _select(entries: Sequence[Entry], aval: ShapedArray, read: Any) -> Any:
 _POINTWISE = """
 abs acos acosh add asin asinh atan atan2 atanh cbrt ceil clamp complex conj convert_element_type
 copysign cos cosh device_put digamma div erf erf_inv erfc exp exp2 expm1 floor hypot imag
-integer_pow lgamma log log10 log1p log2 logistic max min neg polygamma pow real rem round rsqrt
+integer_pow lgamma log log10 log1p log2 logistic max min name neg polygamma pow real rem round rsqrt
 sign sin sinh sqrt stop_gradient sub tan tanh trunc
 """
 RULES.update(dict.fromkeys(_POINTWISE.split(), _pointwise))
