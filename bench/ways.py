@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Library", "compiled", "numpy_loop", "torch_compiled"]
+__all__ = ["Library", "compiled", "library", "numpy_loop", "torch_compiled"]
 
 Function = Callable[..., Any]
 
