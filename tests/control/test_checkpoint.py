@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.control.branch import cond
 from tracejit.control.checkpoint import checkpoint
 from tracejit.control.scan import scan
 from tracejit.ops.arithmetic import mul
+from tracejit.ops.logical import lt
 from tracejit.ops.shape import reduce_sum
-from tracejit.ops.transcendental import exp, sin
-from tracejit.transforms.api import grad, jvp, make_program, vmap
+from tracejit.ops.transcendental import asin, exp, sin
+from tracejit.transforms.api import grad, hessian, jvp, make_program, vmap
 
 
 def dear(x: Any) -> Any:
@@ -53,3 +55,19 @@ def test_a_loop_stacks_the_carry_alone() -> None:
         return text.split("scan")[0].count("f64[5,4]") + text.count(":f64[5,4]")
 
     assert residuals(checkpoint(dear)) < residuals(dear)
+
+
+def test_over_equations_with_linear_and_other_outputs() -> None:
+    """A loop and a branch in the body give primals and tangents at once, so they must be split."""
+
+    def total(x: Any) -> Any:
+        out = chain(dear)(x)
+        far = lambda x: reduce_sum(x, (0,))
+        return cond(lt(out, 9.0), lambda x: far(mul(x, sin(x))), far, mul(x, out))
+
+    x = np.linspace(0.1, 0.9, 4)
+    wanted, curvature = grad(total)(x), hessian(total)(x)
+    for checked in (checkpoint(total), checkpoint(lambda x: checkpoint(total)(sin(asin(x))))):
+        np.testing.assert_allclose(grad(checked)(x), wanted, rtol=1e-12)
+        np.testing.assert_allclose(vmap(grad(checked))(np.stack([x, x]))[1], wanted, rtol=1e-12)
+        np.testing.assert_allclose(hessian(checked)(x), curvature, rtol=1e-10)

@@ -11,8 +11,10 @@ import pytest
 from tracejit.control.loops import fori_loop, map_
 from tracejit.core.errors import DTypeError, ShapeError, StructureError
 from tracejit.ops.arithmetic import add, mul
+from tracejit.ops.complex_numbers import complex_, real
 from tracejit.ops.convert import convert_element_type
-from tracejit.ops.shape import reduce_sum
+from tracejit.ops.shape import reduce_sum, reshape
+from tracejit.ops.sorting import argsort
 from tracejit.ops.transcendental import sin
 from tracejit.transforms.api import grad, jvp, make_program, vmap
 
@@ -87,6 +89,21 @@ def test_map(size: int | None) -> None:
 
     slopes = grad(loss)(xs)
     np.testing.assert_allclose(slopes["a"], np.cos(xs["a"]) * xs["b"][:, None])
+
+
+@pytest.mark.parametrize(
+    ("body", "x"),
+    [
+        (lambda i, c: reshape(real(complex_(reduce_sum(c, (0,)), 1.0)), (1,)), W[:1]),
+        (lambda i, c: add(sin(c), convert_element_type(argsort(c, 0), float)), W),
+    ],
+)
+def test_results_of_callbacks_in_the_place_of_carried_values(body: Any, x: Any) -> None:
+    """The carried value is of another shape, or of another dtype of the same width."""
+    wanted = x
+    for i in range(3):
+        wanted = body(i, wanted)
+    np.testing.assert_allclose(fori_loop(0, 3, body, x), wanted, rtol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.kernel import Kernel, Store, expressions, statements
 from tracejit.ir.plan import (
+    Assign,
     Branch,
     Callback,
     Copy,
@@ -376,14 +377,30 @@ class _Assembler:
             return self._cond(scope, item)
         if name == "empty":
             return []
-        inputs = tuple(self.find(scope, v) for v in item.inputs)
-        outputs = tuple(scope.slots[v] for v in item.outputs)
+        steps: list[Step] = []
+        inputs = tuple(self._typed(self.find(scope, v), v.aval, steps) for v in item.inputs)
+        outputs = tuple(self._typed(scope.slots[v], v.aval, steps) for v in item.outputs)
         eq = item.equation
         routine = library_call(eq, self.target)
         if routine is not None:
             slots = (*inputs, *outputs)
-            return [LibraryCall(routine.name, slots, routine.params, eq.source)]
-        return [Callback(name, _caller(eq), inputs, outputs, eq.source)]
+            return [*steps, LibraryCall(routine.name, slots, routine.params, eq.source)]
+        return [*steps, Callback(name, _caller(eq), inputs, outputs, eq.source)]
+
+    def _typed(self, slot: int, aval: ShapedArray, steps: list[Step]) -> int:
+        """Return a slot at the same place that says `aval`, for those who ask it.
+
+        A pointer that a loop carries may stand for a value of another shape, or of another dtype
+        of the same width, that takes its place; kernels do not mind.
+        """
+        found = self.slots[slot].aval
+        if (found.shape, found.dtype) == (aval.shape, aval.dtype):
+            return slot
+        if self.slots[slot].kind != "pointer":
+            return self._view(slot, aval)
+        pointer = self.pointer(aval)
+        steps.append(Assign((pointer,), (slot,)))
+        return pointer
 
     def _inner(self, body: Block, slots: Sequence[int]) -> _Scope:
         inner = _Scope(body)

@@ -83,8 +83,13 @@ class _Run:
     def run(self, steps: Sequence[Step], trip: int, count: int) -> None:
         for step in steps:
             if isinstance(step, Launch):
-                buffers = [self.view(n) for n in step.slots]
                 kernel = self.plan.kernels[step.kernel]
+                # A pointer may stand for a value of another dtype of the same width.
+                buffers = [
+                    self.view(n).view(p.dtype) if self.plan.slots[n].kind == "pointer"
+                    else self.view(n)
+                    for n, p in zip(step.slots, kernel.buffers, strict=True)
+                ]
                 run_kernel(kernel, buffers, step.sizes, step.floats, 0, step.rows)
             elif isinstance(step, Copy):
                 self._copy(step)
