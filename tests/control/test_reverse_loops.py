@@ -15,6 +15,7 @@ from tracejit.control.scan import scan
 from tracejit.control.treeverse import advances
 from tracejit.control.while_loop import while_loop
 from tracejit.core.primitive import Primitive, define
+from tracejit.experimental.jet import jet
 from tracejit.runtime.jit import jit
 from tracejit.tools.explain import explain
 from tracejit.transforms.api import (
@@ -418,3 +419,10 @@ def test_the_bound_is_the_least() -> None:
     for snapshots in range(1, 7):
         for n in range(1, 60):
             assert advances(n, snapshots) == least(n, snapshots, known), (n, snapshots)
+
+
+def test_taylor_mode_of_a_gradient() -> None:
+    direction = (np.ones(4), np.zeros(4))
+    of_loop = jet(lambda x: grad(powers, 1)(np.int64(5), x, W), (X,), (direction,))
+    wanted = jet(grad(lambda x: unrolled(5, x, W)), (X,), (direction,))
+    close([of_loop[0], *of_loop[1]], [wanted[0], *wanted[1]], 1e-10)

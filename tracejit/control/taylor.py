@@ -18,7 +18,10 @@ from tracejit.control.collective_primitives import (
     psum_scatter_p,
 )
 from tracejit.control.programs import arranged, interned
+from tracejit.control.pushforward import pushforward_p
+from tracejit.control.reversal import sweep_program
 from tracejit.control.scan import scan_p
+from tracejit.control.sweep import sweep_p
 from tracejit.control.while_loop import while_p
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Zero
@@ -187,8 +190,9 @@ def _while(
     body_program: Program,
     cond_nconsts: int,
     body_nconsts: int,
+    free: tuple[bool, ...],
 ) -> tuple[list[Any], list[Terms]]:
-    carry = slice(body_nconsts, None)
+    carry, terms_of = slice(body_nconsts, None), range(order)
 
     def body_of(moving: list[bool]) -> tuple[Program, tuple[bool, ...]]:
         return jet_program(body_program, order, moving, moving[carry])
@@ -211,8 +215,22 @@ def _while(
         body_program=body,
         cond_nconsts=len(of_test) + cond_nconsts,
         body_nconsts=len(constants) + body_nconsts + layout.extra(0, body_nconsts),
+        free=(*free, *(f for f, m in zip(free, moving[carry], strict=True) if m for _ in terms_of)),
     )
     return _split(order, outs, moving_out)
+
+
+def _pushforward(
+    order: int, primals: Sequence[Any], terms: Sequence[Terms], *, program: Program, **_: Any
+) -> tuple[list[Any], list[Terms]]:
+    return _call(order, primals, terms, program=program, name=program.name)
+
+
+def _sweep(
+    order: int, primals: Sequence[Any], terms: Sequence[Terms], **params: Any
+) -> tuple[list[Any], list[Terms]]:
+    program = sweep_program([get_aval(x) for x in primals], params)
+    return _call(order, primals, terms, program=program, name=program.name)
 
 
 def _ignoring(program: Program, avals: Sequence[ShapedArray]) -> Program:
@@ -227,3 +245,5 @@ taylor_rules[checkpoint_p] = _checkpoint
 taylor_rules[cond_p] = _cond
 taylor_rules[scan_p] = _scan
 taylor_rules[while_p] = _while
+taylor_rules[pushforward_p] = _pushforward
+taylor_rules[sweep_p] = _sweep
