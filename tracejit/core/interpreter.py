@@ -7,6 +7,7 @@ tracers and hands the others to its parent; at the bottom an operation is evalua
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
@@ -55,6 +56,9 @@ class Bottom(Interpreter, Protocol):
 
     def wait(self, x: Array) -> None:
         """Return when `x` is computed."""
+
+    def native(self, fun: Callable[..., Any]) -> Callable[..., Any] | None:
+        """Return `fun` compiled such that calls on small arrays cost no Python, if that can be."""
 
 
 class _NoBottom:

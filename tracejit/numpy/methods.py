@@ -18,7 +18,7 @@ import numpy as np
 from tracejit.core.array import Array, host_array, lend, read_only_view
 from tracejit.core.devices import device_at, place_of
 from tracejit.core.errors import DTypeError
-from tracejit.core.interpreter import bottom
+from tracejit.core.interpreter import active, bottom
 from tracejit.core.primitive import Primitive
 from tracejit.core.tracer import Tracer
 from tracejit.ir.dtypes import DTYPES, is_complex
@@ -36,6 +36,7 @@ from tracejit.numpy import (
     updates,
 )
 from tracejit.numpy.promotion import OPERANDS, known, typed_scalar
+from tracejit.numpy.quick import Quick, is_small, static_key
 from tracejit.ops._pointwise import add_p
 from tracejit.ops.arithmetic import div_p, mul_p, neg_p, sub_p
 from tracejit.ops.convert import bitcast_convert_type
@@ -98,6 +99,27 @@ def _operator(
         Whether it is a comparison, for which an int need not fit into the dtype.
     """
     bind = primitive.bind
+    pairs, floats, ints = Quick(), Quick(), Quick()
+    floats_before, ints_before = Quick(), Quick()
+
+    def repeated(self: Any, other: Any) -> Any:
+        """Return the native function for operands like these, or None."""
+        kind = type(other)
+        if kind is Array:
+            return pairs.ready.get(self.aval) if other.aval is self.aval else None
+        if kind is float:
+            return floats.ready.get(self.aval)
+        return ints.ready.get(self.aval) if kind is int else None
+
+    def count(self: Any, other: Any) -> None:
+        aval = self.aval
+        if not is_small(aval):
+            return
+        if type(other) is Array:
+            if other.aval is aval:
+                pairs.count(aval, lambda x, y: bind(x, y))
+        elif aval.dtype in _INEXACT:
+            (floats if type(other) is float else ints).count(aval, lambda x, y: forward(x, y))
 
     def fits(a: Any, b: Any) -> builtins.bool:
         if a is b:
@@ -116,12 +138,21 @@ def _operator(
         return _literal(other, self.aval) if self.aval.dtype in direct else None
 
     def forward(self: Any, other: Any) -> Any:
+        eager = type(self) is Array and active() is None
+        if eager:
+            quick = repeated(self, other)
+            if quick is not None:
+                return quick(self, other)
         if isinstance(other, ARRAYS):
             if fits(self.aval, other.aval):
+                if eager:
+                    count(self, other)
                 return bind(self, other)
         elif type(other) is float or type(other) is int:
             literal = scalar(self, other)
             if literal is not None:
+                if eager:
+                    count(self, other)
                 return bind(self, literal)
         elif not _is_accepted(other):
             return NotImplemented
@@ -129,8 +160,14 @@ def _operator(
 
     def reflected(self: Any, other: Any) -> Any:
         if type(other) is float or type(other) is int:
+            eager = type(self) is Array and active() is None
+            uses = floats_before if type(other) is float else ints_before
+            if eager and (quick := uses.ready.get(self.aval)) is not None:
+                return quick(self, other)
             literal = scalar(self, other)
             if literal is not None:
+                if eager and is_small(self.aval) and self.aval.dtype in _INEXACT:
+                    uses.count(self.aval, lambda x, y: reflected(x, y))
                 return bind(literal, self)
         elif not _is_accepted(other):
             return NotImplemented
@@ -165,6 +202,24 @@ def _power(self: Any, other: Any, modulus: Any = None) -> Any:
 
 def _reflected_power(self: Any, other: Any) -> Any:
     return division.power(other, self) if isinstance(other, _ACCEPTED) else NotImplemented
+
+
+_reads = Quick()
+
+
+def _getitem(self: Any, index: Any) -> Any:
+    if type(self) is not Array or active() is not None or not is_small(self.aval):
+        return indexing.getitem(self, index)
+    static = static_key(index)
+    if static is None:
+        return indexing.getitem(self, index)
+    key = self.aval, static
+    quick = _reads.ready.get(key)
+    if quick is not None:
+        return quick(self)
+    found = indexing.getitem(self, index)
+    _reads.count(key, lambda x: indexing.getitem(x, index))
+    return found
 
 
 def _operators() -> dict[str, Method]:
@@ -202,7 +257,7 @@ def _operators() -> dict[str, Method]:
     table["__abs__"] = lambda self: ufuncs.absolute(self)
     table["__invert__"] = lambda self: ufuncs.invert(self)
     table["__pow__"], table["__rpow__"] = _power, _reflected_power
-    table["__getitem__"] = indexing.getitem
+    table["__getitem__"] = _getitem
     table["__round__"] = lambda self, n=0: numeric.round(self, n or 0)
     return table
 

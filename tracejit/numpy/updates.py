@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.core.array import Array
 from tracejit.core.errors import DTypeError, ShapeError
+from tracejit.core.interpreter import active
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES, is_complex, is_integer
 from tracejit.numpy.division import power
@@ -37,10 +39,12 @@ from tracejit.numpy.promotion import (
     operand,
     stretch,
 )
+from tracejit.numpy.quick import Quick, is_small, static_key
 from tracejit.numpy.ufuncs import add, maximum, minimum, multiply, true_divide
 from tracejit.ops import indexing, slicing
 from tracejit.ops.arithmetic import rem, sub
 from tracejit.ops.constant import iota
+from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import and_, eq, ge, lt, select
 from tracejit.ops.shape import broadcast_in_dim, full, reshape, transpose
 from tracejit.ops.windows import dynamic_slice, dynamic_update_slice
@@ -165,7 +169,35 @@ def _value(values: Any, dtype: np.dtype[Any]) -> Any:
     return cast(x, dtype)
 
 
+_quick = Quick()
+_TAKE_SCALARS = frozenset(DTYPES[s] for s in ("f32", "f64"))
+
+
 def _update(
+    x: Any, index: Any, values: Any, name: str, combine: Combine, **how: Any
+) -> Any:
+    """Update an Array by a native function, if it is an update that was often done."""
+    if how or type(x) is not Array or active() is not None or not is_small(x.aval):
+        return _updated(x, index, values, name, combine, **how)
+    kind = type(values)
+    given: Any = kind
+    if kind is Array:
+        given = values.aval if is_small(values.aval) else None
+    elif (kind is not float and kind is not int) or x.aval.dtype not in _TAKE_SCALARS:
+        given = None
+    static = static_key(index)
+    if given is None or static is None:
+        return _updated(x, index, values, name, combine)
+    key = x.aval, static, name, given
+    quick = _quick.ready.get(key)
+    if quick is not None:
+        return quick(x, values)
+    found = _updated(x, index, values, name, combine)
+    _quick.count(key, lambda x, values: _updated(x, index, values, name, combine))
+    return found
+
+
+def _updated(
     x: Any,
     index: Any,
     values: Any,
@@ -206,6 +238,8 @@ def _update(
         out = _strided(whole, plan, v, combine)
     else:
         out = _by_window(whole, plan, v, combine)
+    if get_aval(out).weak and not aval.weak:  # all of it was replaced by traced scalars
+        out = convert_element_type(out, aval.dtype)
     return reshape(out, aval.shape)
 
 

@@ -5,8 +5,8 @@ Importing this package installs the eager interpreter at the bottom of the inter
 
 from tracejit.runtime.control import run_control
 from tracejit.runtime.eager import install
-from tracejit.runtime.jit import jit
+from tracejit.runtime.jit import jit, native
 
-install(run_control)
+install(run_control, native)
 
 __all__ = ["jit"]

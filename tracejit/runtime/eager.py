@@ -38,6 +38,7 @@ from tracejit.runtime.placement import (
 __all__ = ["Eager"]
 
 Wrap = Callable[[ShapedArray, Any], Array]
+NativeMaker = Callable[[Callable[..., Any]], Callable[..., Any] | None]
 ControlRunner = Callable[[Primitive, tuple[Any, ...], dict[str, Any], str | None, Wrap], Any]
 
 _HOST_TYPES = frozenset((np.ndarray, *PYTHON_SCALARS, *(d.type for d in DTYPES.values())))
@@ -54,10 +55,13 @@ class Eager:
     run_control : callable
         ``run_control(primitive, operands, params, place, wrap)`` runs a primitive compiled, on
         concrete operands, on a device.
+    native : callable
+        Returns a function compiled such that calls on small arrays cost no Python, or None.
     """
 
-    def __init__(self, run_control: ControlRunner) -> None:
+    def __init__(self, run_control: ControlRunner, native: NativeMaker) -> None:
         self.run_control = run_control
+        self.native = native
         # Operations that the array library of a device was found to lack.
         self._lacking: set[Any] = set()
 
@@ -269,6 +273,6 @@ def _own(result: Any, aval: ShapedArray, foreign: list[Any]) -> np.ndarray[Any, 
     return array
 
 
-def install(run_control: ControlRunner) -> None:
+def install(run_control: ControlRunner, native: NativeMaker) -> None:
     """Make an Eager interpreter the bottom one."""
-    install_bottom(Eager(run_control))
+    install_bottom(Eager(run_control, native))

@@ -510,6 +510,11 @@ def jit(
     )
 
 
+def native(fun: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return `fun` compiled for the host, if calls on small arrays then cost no Python."""
+    return jit(fun) if fast_calls() is not None else None
+
+
 def _both_ways(
     fun: Callable[..., Any], numbers: tuple[int, ...], names: tuple[str, ...]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
