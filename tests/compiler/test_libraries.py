@@ -17,7 +17,7 @@ from tracejit.ir.plan import Callback, Copy, LibraryCall, Plan, all_steps
 from tracejit.ir.scalar import COSTS
 from tracejit.ir.target import Target
 from tracejit.ir.verify import verify
-from tracejit.ops import cumulative, indexing
+from tracejit.ops import cumulative, indexing, sorting
 from tracejit.ops.arithmetic import mul
 from tracejit.testing.plans import run_plan
 from tracejit.transforms.api import vmap
@@ -26,17 +26,20 @@ from tracejit.transforms.stage import stage
 SCANS = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 SCATTERS = ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
 NAMED = Target("cuda", 1 << 25, frozenset(COSTS), frozenset(["matmul", *SCANS, *SCATTERS]))
+SORTING = Target("cpu", 1 << 25, frozenset(COSTS), frozenset(["sort"]))
 PLAIN = Target("cpu", 1 << 25, frozenset(COSTS), frozenset(["matmul"]))
 ALL = [dtype for short, dtype in DTYPES.items() if short != "float0"]
 PAIRED = ("cumsum", "scatter", "scatter_add")
 rng = np.random.default_rng(5)
 
 
-def compiled(fun: Callable[..., Any], *arrays: Any, donated: Any = ()) -> Plan:
+def compiled(
+    fun: Callable[..., Any], *arrays: Any, donated: Any = (), target: Target = NAMED
+) -> Plan:
     """Compile `fun` with every routine named, and compare its plan with its NumPy meaning."""
     program = stage(fun, [ShapedArray(a.shape, a.dtype) for a in arrays], "f")
     verify(prepare(program))
-    plan = compile_program(program, NAMED, donated)
+    plan = compile_program(program, target, donated)
     for got, want in zip(
         run_plan(plan, arrays), interpret(np, program, arrays), strict=True
     ):
@@ -237,3 +240,26 @@ def test_a_loop_that_scatters() -> None:
 
     (call,) = calls(compiled(lambda x: [fori_loop(0, 4, body, x)], x))
     assert call.name == "scatter_add"
+
+
+# --------------------------------------------------------------------------------- sorts
+
+
+@pytest.mark.parametrize("dtype", ALL, ids=str)
+def test_sorts_of_every_dtype(dtype: Any) -> None:
+    x = sample((3, 5, 4), dtype)
+    place = np.arange(60).reshape(3, 5, 4)
+    if dtype.kind in "fc":
+        x[1, :, 2] = np.nan
+
+    def several(x: Any, place: Any) -> list[Any]:
+        return [*sorting.sort([x, place], 1), sorting.sort(x, 2), *sorting.sort([x, x], 0, 2)]
+
+    plan = compiled(several, x, place, target=SORTING)
+    assert [c.params for c in calls(plan)] == [(3, 5, 4, 1), (15, 4, 1, 1), (1, 3, 20, 2)]
+
+
+def test_a_sort_that_is_not_named_is_called_back() -> None:
+    program = stage(lambda x: [sorting.sort(x, 0)], [ShapedArray((5,), "float32")], "f")
+    (step,) = compile_program(program, NAMED).steps
+    assert isinstance(step, Callback)

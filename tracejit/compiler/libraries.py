@@ -22,6 +22,10 @@ SCATTERS = ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max
 
 PAIRED = ("cumsum", "scatter", "scatter_add")
 """What is done to the two parts of complex numbers each by itself."""
+WHOLE = ("sort",)
+"""What is done to complex numbers as a whole."""
+LONGEST_ROW = 2**31
+"""Length of what is sorted, below which it is numbered by 32 bits."""
 
 
 class Routine(NamedTuple):
@@ -44,8 +48,11 @@ class Routine(NamedTuple):
 
 def library_call(eq: Equation, target: Target) -> Routine | None:
     """Return how a library computes an equation, or None if none of `target` does."""
-    write = _ROUTINES.get(eq.primitive.name)
-    if write is None or (is_complex(eq.outputs[0].aval.dtype) and eq.primitive.name not in PAIRED):
+    name = eq.primitive.name
+    write = _ROUTINES.get(name)
+    if write is None:
+        return None
+    if name not in (*PAIRED, *WHOLE) and is_complex(eq.outputs[0].aval.dtype):
         return None
     routine = write(eq)
     return routine if routine is not None and routine.name in target.libraries else None
@@ -95,8 +102,17 @@ def _scatter(eq: Equation) -> Routine:
     return Routine(eq.primitive.name, (*head, unique, *pairs), in_place=True)
 
 
+def _sort(eq: Equation) -> Routine | None:
+    shape, axis = eq.inputs[0].aval.shape, eq.params["axis"]
+    if shape[axis] >= LONGEST_ROW:
+        return None
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    return Routine("sort", (outer, shape[axis], inner, eq.params["num_keys"]))
+
+
 _ROUTINES: dict[str, Callable[[Equation], Routine | None]] = {
     "dot_general": _product,
     **dict.fromkeys(SCANS, _scan),
     **dict.fromkeys(SCATTERS, _scatter),
+    "sort": _sort,
 }

@@ -37,8 +37,11 @@ def run_library(name: str, params: Sequence[int], buffers: Sequence[Array]) -> N
     params : sequence of int
         Its description of the arrays.
     buffers : sequence of array, each of one axis
-        What its slots hold; the last is written.
+        What its slots hold; the last is written, of a sort the second half.
     """
+    if name == "sort":
+        _sort(params, *buffers)
+        return
     buffers = [b.view(b.real.dtype) if b.dtype.kind == "c" else b for b in buffers]
     with np.errstate(all="ignore"):
         if name == "matmul":
@@ -101,3 +104,12 @@ def _scatter(
     total = _wide(out).copy()
     ufunc.at(total, where, values.astype(total.dtype))
     out[:] = total.astype(out.dtype)
+
+
+def _sort(params: Sequence[int], *buffers: Array) -> None:
+    outer, length, inner, num_keys = params
+    half = len(buffers) // 2
+    arrays = [b.reshape(outer, length, inner) for b in buffers[:half]]
+    order = np.lexsort([_wide(a) for a in reversed(arrays[:num_keys])], axis=1)
+    for x, out in zip(arrays, buffers[half:], strict=True):
+        out[:] = np.take_along_axis(x, order, axis=1).reshape(-1)

@@ -12,10 +12,11 @@ from tracejit_llvm.routines.calls import LibrarySteps
 from tracejit_llvm.routines.products import product_steps
 from tracejit_llvm.routines.scans import SCANS, scan_steps
 from tracejit_llvm.routines.scatters import SCATTERS, scatter_steps
+from tracejit_llvm.routines.sorts import sort_steps
 
 __all__ = ["LIBRARIES", "library_steps"]
 
-LIBRARIES: frozenset[str] = frozenset(["matmul", *SCANS, *SCATTERS])
+LIBRARIES: frozenset[str] = frozenset(["matmul", *SCANS, *SCATTERS, "sort"])
 """Names of the library calls that :func:`library_steps` takes."""
 
 
@@ -38,6 +39,8 @@ def library_steps(call: LibraryCall, dtypes: Sequence[np.dtype[Any]]) -> Library
         return scan_steps(call.name, call.params, dtypes[0])
     if call.name in SCATTERS:
         return scatter_steps(call.name, call.params, *dtypes[:2])
+    if call.name == "sort":
+        return sort_steps(call.params, dtypes[: len(dtypes) // 2])
     if call.name == "matmul":
         return product_steps(call.params, dtypes[0])
     raise ValueError(f"library calls of this backend: {sorted(LIBRARIES)}; got {call.name!r}")
