@@ -4,7 +4,7 @@ Pure functions written against :mod:`tracejit.numpy` are traced into a Program, 
 :func:`grad`, :func:`vmap` and :func:`jit` in any order, fused, and run as native code.
 """
 
-from tracejit import ad_checkpoint, lax, numpy, random, tree, tree_util
+from tracejit import ad_checkpoint, dtypes, lax, numpy, random, tree, tree_util
 from tracejit.control import checkpoint_policies
 from tracejit.control.checkpoint import checkpoint
 from tracejit.control.closures import closure_convert
@@ -65,6 +65,7 @@ __all__ = [
     "device",
     "device_put",
     "devices",
+    "dtypes",
     "eval_shape",
     "grad",
     "hessian",

@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracejit.core.errors import ConcretizationError, DTypeError, ShapeError, StructureError
+from tracejit.core.errors import (
+    ConcretizationError,
+    DTypeError,
+    MissingRuleError,
+    ShapeError,
+    StructureError,
+)
 from tracejit.ops.arithmetic import mul
 from tracejit.ops.shape import reduce_sum
 from tracejit.ops.transcendental import sin
 from tracejit.transforms.api import (
+    eval_shape,
     grad,
+    hessian,
     jacfwd,
     jacrev,
     jvp,
@@ -195,7 +203,147 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         StructureError,
         "out_axes: the tree must be a prefix",
     ),
-    "not an array": (lambda: grad(lambda x: x)("text"), DTypeError, "must be an array or a scalar"),
+    "not an array": (
+        lambda: grad(lambda p: p)({"w": "text"}),
+        DTypeError,
+        r"grad: p\['w'\] \(argument 0\) must be an array or a scalar; got str",
+    ),
+    "not an array, jvp": (
+        lambda: jvp(lambda p: p, ({"w": "text"},), ({"w": 1.0},)),
+        DTypeError,
+        r"jvp: p\['w'\] \(argument 0\) must be an array or a scalar; got str",
+    ),
+    "not an array, tangent": (
+        lambda: jvp(lambda p: p, ({"w": 1.0},), ({"w": "text"},)),
+        DTypeError,
+        r"jvp: the tangent of p\['w'\] \(argument 0\) must be an array or a scalar; got str",
+    ),
+    "not an array, vjp": (
+        lambda: vjp(lambda x, p: p, 1.0, {"w": np.array(["text"])}),
+        DTypeError,
+        r"vjp: p\['w'\] \(argument 1\) must be an array or a scalar; got dtype",
+    ),
+    "not an array, linearize": (
+        lambda: linearize(lambda x: x, "text"),
+        DTypeError,
+        r"linearize: x \(argument 0\) must be an array or a scalar; got str",
+    ),
+    "not an array, vmap": (
+        lambda: vmap(lambda x, p: x)(Z0, {"w": "text"}),
+        DTypeError,
+        r"vmap: p\['w'\] \(argument 1\) must be an array to be mapped over; got str\. Use in",
+    ),
+    "not an array, jacrev": (
+        lambda: jacrev(lambda x: x)("text"),
+        DTypeError,
+        r"jacrev: x \(argument 0\) must be an array or a scalar; got str",
+    ),
+    "not an array, eval_shape": (
+        lambda: eval_shape(lambda x, *, k: x, 1.0, k=["text"]),
+        DTypeError,
+        r"eval_shape: k\[0\] must be an array or a scalar; got str",
+    ),
+    "not an array, make_program": (
+        lambda: make_program(lambda x, y: x)(1.0, "text"),
+        DTypeError,
+        r"make_program: y \(argument 1\) must be .*; or make it static: static_argnums",
+    ),
+    "not a function": (lambda: grad(WRONG), StructureError, "grad: the first argument must be"),
+    "not a function, vmap": (lambda: vmap(WRONG), StructureError, "vmap: the first argument must"),
+    "not a function, jvp": (lambda: jvp(WRONG, (), ()), StructureError, "jvp: the first argument"),
+    "not a function, vjp": (lambda: vjp(WRONG), StructureError, "vjp: the first argument must"),
+    "not a function, linearize": (
+        lambda: linearize(np.ones(2)),  # type: ignore[arg-type]
+        StructureError,
+        "linearize: the first argument must be a function; got ndarray",
+    ),
+    "not a function, linear_transpose": (
+        lambda: linear_transpose(WRONG),
+        StructureError,
+        "linear_transpose: the first argument must be a function",
+    ),
+    "not a function, eval_shape": (
+        lambda: eval_shape(WRONG),
+        StructureError,
+        "eval_shape: the first argument must be a function; got str",
+    ),
+    "argnums of a kind": (
+        lambda: jacfwd(loss, argnums=1.0),  # type: ignore[arg-type]
+        StructureError,
+        "jacfwd: argnums must be an int or a sequence of ints; got 1.0",
+    ),
+    "argnums twice": (
+        lambda: grad(loss, argnums=(0, -2))(P, Z0),
+        StructureError,
+        r"grad: argnums=\(0, -2\) names argument 0 twice",
+    ),
+    "one output in a tuple": (
+        lambda: grad(lambda x: (x,))(1.0),
+        ShapeError,
+        r"grad: the function must return one scalar; it returned 1 array in .*has_aux=True",
+    ),
+    "no output": (lambda: grad(lambda x: None)(1.0), ShapeError, "it returned 0 arrays in"),
+    "has_aux with an array": (
+        lambda: vjp(sin, Z0, has_aux=True),
+        StructureError,
+        r"must return a pair \(result, aux\); got an array, f64\[3\]",
+    ),
+    "hessian": (
+        lambda: hessian(lambda n: n)(1),
+        DTypeError,
+        r"hessian: n \(argument 0\) has dtype int64; inputs must be floating",
+    ),
+    "cotangents": (
+        lambda: vjp(lambda x: (x, x), 1.0)[1](1.0, 1.0),
+        StructureError,
+        "vjp: the pullback takes one argument, the cotangent of the output.*got 2 arguments",
+    ),
+    "cotangent dtype": (
+        lambda: vjp(lambda x: {"y": x}, Z0)[1]({"y": Z0.astype("float32")}),
+        DTypeError,
+        r"cotangent of result\['y'\] must have the dtype of its primal, float64; got float32",
+    ),
+    "cotangent of an integer": (
+        lambda: vjp(lambda x: (x, 3), Z0)[1]((Z0, 3)),
+        DTypeError,
+        r"cotangent of result\[1\] must have dtype float0, .*Write numpy.zeros\(shape, tracejit.dt",
+    ),
+    "tangents": (
+        lambda: linearize(loss, P, Z0)[1](P),
+        StructureError,
+        "linearize: primals and tangents .* a tuple of length 1 where a tuple of length 2 is",
+    ),
+    "not linear": (
+        lambda: linear_transpose(sin, Z0)(Z0),
+        MissingRuleError,
+        "there is no transposition of sin: it is not linear",
+    ),
+    "not linear, a product": (
+        lambda: linear_transpose(lambda x: mul(x, x), Z0)(Z0),
+        MissingRuleError,
+        "there is no transposition of mul here: it is not linear in all of the operands",
+    ),
+    "vmap axis_size kind": (
+        lambda: vmap(sin, axis_size=3.0),  # type: ignore[arg-type]
+        StructureError,
+        "vmap: axis_size must be the number of samples, an int >= 0; got 3.0",
+    ),
+    "vmap axis_size negative": (
+        lambda: vmap(lambda: 1.0, axis_size=-1),
+        StructureError,
+        "an int >= 0; got -1",
+    ),
+    "vmap axis is bool": (lambda: vmap(sin, in_axes=True), StructureError, "got bool: True"),
+    "vmap axis is bool inside": (
+        lambda: vmap(sin, in_axes=(True,))(Z0),
+        StructureError,
+        "must hold ints and None; got True",
+    ),
+    "vmap spmd_axis_name": (
+        lambda: vmap(sin, spmd_axis_name="i"),
+        StructureError,
+        "spmd_axis_name and sum_match are not supported: .*mesh of devices.*Use axis_name",
+    ),
     "branch under vmap": (
         lambda: vmap(lambda x: x if x else mul(x, x))(Z0),
         ConcretizationError,

@@ -17,17 +17,17 @@ from tracejit.control.call import call_p
 from tracejit.control.checkpoint_policies import Policy
 from tracejit.control.interpret import interpret
 from tracejit.control.programs import arranged, callees, interned, used_inputs, wrapped
-from tracejit.core.errors import DTypeError, StructureError
+from tracejit.core.errors import StructureError
 from tracejit.core.primitive import Primitive, define
-from tracejit.core.pytree import KeyPath, keystr, tree_flatten
+from tracejit.core.pytree import tree_flatten
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Linear, Zero
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.program import Atom, Equation, Program, Var
+from tracejit.ir.program import Atom, Equation, Program, Var, sub_programs
 from tracejit.transforms.barrier import barrier_p
 from tracejit.transforms.batching import batch_program
-from tracejit.transforms.dce import dce, dce_rules
-from tracejit.transforms.flat import leaf_path, paths_of, positions_of
+from tracejit.transforms.dce import dce, dce_rules, has_effects
+from tracejit.transforms.flat import argument_avals, check_callable, positions_of
 from tracejit.transforms.jvp import jvp_program
 from tracejit.transforms.partial_eval import (
     PartialEvalInterpreter,
@@ -87,7 +87,9 @@ def checkpoint(
     Raises
     ------
     StructureError
-        If `policy` is no function, `concrete` is true, or an argument is no array and not static.
+        If `fun` or `policy` is no function, or `concrete` is true.
+    DTypeError
+        If an argument is no array and not static; names the leaf.
 
     Notes
     -----
@@ -106,6 +108,7 @@ def checkpoint(
             static_argnames=static_argnames,
             concrete=concrete,
         )
+    check_callable("checkpoint", fun)
     if concrete:
         raise StructureError(
             "checkpoint: concrete=True is not supported, as in JAX: the function is always traced. "
@@ -133,7 +136,14 @@ def checkpoint(
         positional = tuple(x for n, x in enumerate(args) if n not in static)
         keyword = {k: x for k, x in kwargs.items() if k not in names}
         leaves, _ = tree_flatten((positional, keyword))
-        _check_arrays(user, [n for n in range(len(args)) if n not in static], positional, keyword)
+        argument_avals(
+            "checkpoint",
+            user,
+            [n for n in range(len(args)) if n not in static],
+            positional,
+            keyword,
+            "; make it static: checkpoint(f, static_argnums=...)",
+        )
         program, treedef = stage_tree(of_traced, positional, keyword, function_name(user))
         program, constants = hoist_constants(dce(program))
         operands = [*constants, *leaves]
@@ -152,26 +162,6 @@ def _named(fun: Callable[..., Any], args: Sequence[Any], names: set[str]) -> set
     except (TypeError, ValueError):
         return set()
     return {n for n in range(min(len(args), len(parameters))) if parameters[n] in names}
-
-
-def _check_arrays(
-    fun: Callable[..., Any], positions: Sequence[int], args: Any, kwargs: dict[str, Any]
-) -> None:
-    for kind, tree in zip((*positions, None), (*args, kwargs), strict=True):
-        for path, x in zip(paths_of(tree), tree_flatten(tree)[0], strict=True):
-            try:
-                get_aval(x)
-            except DTypeError:
-                where = leaf_path(fun, kind, path) if kind is not None else _keyword(path)
-                raise StructureError(
-                    f"checkpoint: {where} must be an array or a scalar; got {type(x).__name__}. "
-                    "What is no array is made static: checkpoint(f, static_argnums=...)"
-                ) from None
-
-
-def _keyword(path: KeyPath) -> str:
-    first, *rest = path
-    return f"{first.key}{keystr(tuple(rest))}"
 
 
 def _bind(program: Program, operands: Sequence[Any], **params: Any) -> list[Any]:
@@ -234,7 +224,7 @@ class _Cut:
 
 
 def _saveable(eq: Equation, policy: Policy | None) -> bool:
-    if eq.primitive.effectful:
+    if eq.primitive.effectful or any(has_effects(sub) for _, sub in sub_programs(eq.params)):
         return True
     return policy is not None and bool(
         policy(eq.primitive, *(a.aval for a in eq.inputs), **eq.params)

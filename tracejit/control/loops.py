@@ -20,6 +20,7 @@ from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import lt
 from tracejit.ops.shape import reshape
 from tracejit.ops.slicing import concatenate, slice_
+from tracejit.transforms.flat import check_callable
 from tracejit.transforms.stage import check_outputs, function_name
 from tracejit.transforms.vectorize import vmap
 
@@ -66,6 +67,7 @@ def fori_loop(
     have all derivatives.
     """
     del unroll
+    check_callable("fori_loop", body_fun, "body_fun")
     avals = []
     for name, bound in (("lower", lower), ("upper", upper)):
         try:
@@ -143,6 +145,7 @@ def map_(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> 
     --------
     vmap : all slices at once.
     """
+    check_callable("map", f, "f")
     if batch_size is None:
         return scan(lambda _, x: (None, f(x)), None, xs)[1]
     if batch_size < 1:

@@ -21,7 +21,7 @@ from tracejit.ir.program import Equation, Program
 from tracejit.ops._pointwise import add, move_axis
 from tracejit.transforms.batching import batch_program, force_axis
 from tracejit.transforms.dce import dce_rules
-from tracejit.transforms.flat import array_or_tracer
+from tracejit.transforms.flat import array_or_tracer, check_callable
 from tracejit.transforms.jvp import instantiate_zero, jvp_program
 from tracejit.transforms.partial_eval import (
     PartialEvalInterpreter,
@@ -91,6 +91,7 @@ def scan(
     fori_loop, while_loop, map
     """
     del unroll
+    check_callable("scan", f, "f")
     leaves, avals, treedef, names = avals_of("carry", init)
     slices, x_avals, x_treedef, x_names = avals_of("xs", xs)
     length = _length(x_avals, x_names, length)

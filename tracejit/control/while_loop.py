@@ -27,7 +27,7 @@ from tracejit.ops.reduction import reduce_or
 from tracejit.ops.shape import broadcast_in_dim
 from tracejit.transforms.batching import batch_program, force_axis
 from tracejit.transforms.dce import dce_rules
-from tracejit.transforms.flat import array_or_tracer
+from tracejit.transforms.flat import array_or_tracer, check_callable
 from tracejit.transforms.jvp import instantiate_zero, jvp_program
 from tracejit.transforms.partial_eval import (
     PartialEvalInterpreter,
@@ -87,6 +87,8 @@ def while_loop(
     For reverse mode some of the values between are kept, as many as fit, and the others computed
     again from them; the binomial schedule makes that the least work that is known.
     """
+    check_callable("while_loop", cond_fun, "cond_fun")
+    check_callable("while_loop", body_fun, "body_fun")
     leaves, avals, treedef, names = avals_of("the value", init_val)
     name = function_name(body_fun)
     staged: tuple[Program, list[Any], PyTreeDef]

@@ -14,12 +14,14 @@ import numpy as np
 
 from tracejit.core.array import Array
 from tracejit.core.described import Described
-from tracejit.core.errors import ConcretizationError, DTypeError
+from tracejit.core.errors import ConcretizationError, DTypeError, LeakedTracerError
 from tracejit.core.interpreter import Interpreter, bottom
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
+from tracejit.core.source import describe
+from tracejit.core.zeros import Linear, NotLinearError
 from tracejit.ir.avals import ShapedArray
 
-__all__ = ["Tracer", "get_aval"]
+__all__ = ["Tracer", "check_live", "get_aval", "leak_message"]
 
 
 class Tracer(Described):
@@ -41,6 +43,7 @@ class Tracer(Described):
         return None
 
     def _refuse(self, what: str, remedy: str) -> NoReturn:
+        check_live(self)
         raise ConcretizationError(
             f"{what} needs the value of an array, but here it is traced: {self.aval!r} has a "
             f"shape and a dtype and no value yet. {remedy}"
@@ -136,9 +139,41 @@ def get_aval(x: Any) -> ShapedArray:
             raise DTypeError(str(error)) from None
     if isinstance(x, (bool, int, float, complex)):
         return aval_of_scalar(x)
+    if isinstance(x, Linear):
+        raise NotLinearError
     found = bottom().adopt(x)
     if found is not None:
         return found.aval.placeless
     raise DTypeError(
         f"an operand must be an array or a scalar; got {type(x).__name__}: {str(x)[:60]!r}"
     )
+
+
+def check_live(tracer: Tracer) -> None:
+    """Raise LeakedTracerError if the transformation that made `tracer` has ended."""
+    if getattr(tracer.interpreter, "finished", False):
+        raise LeakedTracerError(leak_message(tracer))
+
+
+def leak_message(tracer: Tracer) -> str:
+    """Return the message for a tracer met outside the transformation that made it."""
+    made = _made_at(tracer)
+    return (
+        f"a traced value of {tracer.aval!r} is used after the transformation (jit, grad, vmap, "
+        "...) that made it has ended: it stands for no array now. Return it from the "
+        "transformed function instead of storing it in a variable or an attribute from within."
+        + (f"\n  it was made at {made}" if made else "")
+    )
+
+
+def _made_at(tracer: Tracer) -> str:
+    """Return where the operation stands of which `tracer` is the result, if it was recorded."""
+    var = getattr(tracer, "recorded", None)
+    for eq in getattr(tracer.interpreter, "equations", ()):
+        if any(out is var for out in eq.outputs):
+            return describe(eq.source)
+    for name in ("primal", "tangent", "value"):
+        inner = getattr(tracer, name, None)
+        if isinstance(inner, Tracer) and (made := _made_at(inner)):
+            return made
+    return ""

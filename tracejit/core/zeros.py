@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from tracejit.ir.avals import ShapedArray
 
-__all__ = ["Linear", "Zero"]
+__all__ = ["Linear", "NotLinearError", "Zero"]
+
+
+class NotLinearError(Exception):
+    """A transposition rule needs the value of an operand that is known by its aval alone."""
 
 
 class Zero:

@@ -19,6 +19,7 @@ __all__ = [
     "canonical",
     "complex_of",
     "dtype_of_name",
+    "float0",
     "is_bool",
     "is_complex",
     "is_float",

@@ -19,7 +19,7 @@ from tracejit.core.errors import LeakedTracerError, TracejitError
 from tracejit.core.interpreter import install_bottom
 from tracejit.core.primitive import Primitive, impl
 from tracejit.core.scalars import PYTHON_SCALARS
-from tracejit.core.tracer import Tracer, get_aval
+from tracejit.core.tracer import Tracer, get_aval, leak_message
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import DTYPES
 from tracejit.ops.devices import device_put_p
@@ -81,10 +81,7 @@ class Eager:
                 avals.append(aval)
                 continue
             if isinstance(x, Tracer):
-                raise LeakedTracerError(
-                    f"{primitive}: the traced value {x!r} was used after its function had been "
-                    "traced. Return it from the function instead of storing it outside."
-                )
+                raise LeakedTracerError(f"{primitive}: {leak_message(x)}")
             if isinstance(x, Array):
                 away = away or x.aval.device is not None
             elif type(x) not in _HOST_TYPES and not isinstance(x, HOST_OPERANDS):

@@ -13,8 +13,7 @@ import numpy as np
 from tracejit.core import primitive as tables
 from tracejit.core.array import host_array, wrap
 from tracejit.core.primitive import Primitive
-from tracejit.core.tracer import Tracer, get_aval
-from tracejit.transforms.stage import check_live
+from tracejit.core.tracer import Tracer, check_live, get_aval
 
 __all__ = ["Evaluate"]
 

@@ -10,7 +10,8 @@ import numpy as np
 from tracejit.core.pytree import tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
-from tracejit.transforms.flat import positions_of
+from tracejit.transforms.batching import naming
+from tracejit.transforms.flat import argument_avals, check_callable, positions_of
 from tracejit.transforms.stage import function_name, stage_tree
 
 __all__ = ["ShapeDtypeStruct", "abstract_leaf", "eval_shape", "make_program"]
@@ -103,6 +104,10 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     pytree of ShapeDtypeStruct
         The structure of the result of `fun`.
     """
+    check_callable("eval_shape", fun)
+    argument_avals(
+        "eval_shape", fun, range(len(args)), args, kwargs, aval_of=abstract_leaf
+    )
     program, treedef = stage_tree(fun, args, kwargs, aval_of=abstract_leaf)
     return tree_unflatten(treedef, map(_struct, program.out_avals))
 
@@ -110,6 +115,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def make_program(
     fun: Callable[..., Any],
     static_argnums: int | Sequence[int] = (),
+    axis_env: Sequence[tuple[Any, int]] | None = None,
     return_shape: bool = False,
 ) -> Callable[..., Any]:
     """Return a function that traces `fun` and returns its Program, to be looked at.
@@ -120,6 +126,8 @@ def make_program(
         The function.
     static_argnums : int or sequence of int
         The positional arguments that are not traced.
+    axis_env : sequence of (hashable, int), optional
+        Names and sizes of axes that collectives in `fun` may name.
     return_shape : bool
         Whether to return also the pytree of :class:`ShapeDtypeStruct` of the result.
 
@@ -134,20 +142,34 @@ def make_program(
     ``make_jaxpr`` is the same under JAX's name.
     """
 
+    check_callable("make_program", fun)
+
     def make(*args: Any, **kwargs: Any) -> Any:
         fixed = positions_of("make_program", static_argnums, len(args), "static_argnums")
+
+        traced = [i for i in range(len(args)) if i not in fixed]
+        argument_avals(
+            "make_program",
+            fun,
+            traced,
+            [args[i] for i in traced],
+            kwargs,
+            "; or make it static: static_argnums=...",
+            abstract_leaf,
+        )
 
         def of_traced(*given: Any, **kwargs: Any) -> Any:
             rest = iter(given)
             return fun(*(x if i in fixed else next(rest) for i, x in enumerate(args)), **kwargs)
 
-        program, treedef = stage_tree(
-            of_traced,
-            [x for i, x in enumerate(args) if i not in fixed],
-            kwargs,
-            name=function_name(fun),
-            aval_of=abstract_leaf,
-        )
+        with naming(axis_env or ()):
+            program, treedef = stage_tree(
+                of_traced,
+                [args[i] for i in traced],
+                kwargs,
+                name=function_name(fun),
+                aval_of=abstract_leaf,
+            )
         if not return_shape:
             return program
         return program, tree_unflatten(treedef, map(_struct, program.out_avals))

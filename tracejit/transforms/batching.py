@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "force_axis",
     "lanes_aval",
     "named_axes",
+    "naming",
 ]
 
 Axis = int | None
@@ -60,6 +62,16 @@ def axis_in_progress(axis_size: int) -> Any:
 def named_axes() -> tuple[NamedAxis, ...]:
     """Return the named axes of the batchings around, the outermost first."""
     return _around.get()
+
+
+@contextmanager
+def naming(axes: Sequence[NamedAxis]) -> Iterator[None]:
+    """Let collectives inside name `axes` beside those that they may name anyway."""
+    token = _around.set((*_around.get(), *((name, int(size)) for name, size in axes)))
+    try:
+        yield
+    finally:
+        _around.reset(token)
 
 
 class BatchTracer(Tracer):

@@ -22,13 +22,16 @@ from tracejit.transforms.abstract import abstract_leaf
 from tracejit.transforms.dce import dce
 from tracejit.transforms.flat import (
     FlatFunction,
+    argument_avals,
     array_or_tracer,
     bind_positions,
+    check_callable,
     derivative_of,
     flatten_like,
     leaf_path,
     materialize,
     named_like,
+    normal_argnums,
     paths_of,
     positions_of,
 )
@@ -42,14 +45,16 @@ __all__ = ["grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vj
 
 Argnums = int | Sequence[int]
 
+LEAF = tree_flatten(0)[1]
+"""The structure of one array."""
+
 
 def check_input(
     name: str, fun: Callable[..., Any], position: int, tree: Any, holomorphic: bool, allow_int: bool
 ) -> None:
     """Raise DTypeError unless one can differentiate in reverse by the leaves of an argument."""
-    leaves, _ = tree_flatten(tree)
-    for number, x in enumerate(leaves):
-        dtype = get_aval(x).dtype
+    for number, aval in enumerate(argument_avals(name, fun, [position], [tree])):
+        dtype = aval.dtype
         if holomorphic and not is_complex(dtype):
             problem = "with holomorphic=True inputs must be complex"
         elif is_bool(dtype) or is_integer(dtype):
@@ -160,6 +165,7 @@ def _value_and_grad(
     memory: int | str | None,
 ) -> Callable[..., Any]:
     budget = _bytes(name, memory)
+    argnums = normal_argnums(name, argnums)
 
     @named_like(name, fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
@@ -177,9 +183,10 @@ def _value_and_grad(
                 outs, pullback = vjp_flat(flat, leaves)
             finally:
                 memory_budget.reset(token)
-        if flat.count != 1:
+        if flat.out_treedef != LEAF:
+            count = f"{flat.count} array{'s' * (flat.count != 1)}"
             raise ShapeError(
-                f"{name}: the function must return one scalar; it returned {flat.count} arrays in "
+                f"{name}: the function must return one scalar; it returned {count} in "
                 f"{flat.out_treedef}. With has_aux=True it may return a pair (scalar, aux); use "
                 "jacrev for more outputs, or vjp"
             )
@@ -271,9 +278,11 @@ def jvp(
                 f"got {type(given).__name__}"
             )
     primals, tangents = tuple(primals), tuple(tangents)
+    check_callable("jvp", fun)
+    avals = argument_avals("jvp", fun, range(len(primals)), primals)
     leaves, treedef = tree_flatten(primals)
     given = flatten_like("jvp", "primals and tangents", tangents, primals, treedef)
-    directions = _tangents("jvp", fun, primals, [get_aval(x) for x in leaves], given)
+    directions = _tangents("jvp", fun, primals, avals, given)
     flat = FlatFunction(fun, treedef, has_aux)
     outs, tangents_out = jvp_flat(flat, leaves, directions)
     result = flat.result(outs)
@@ -318,6 +327,8 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     aux : pytree
         Only with `has_aux`.
     """
+    check_callable("vjp", fun)
+    in_avals = argument_avals("vjp", fun, range(len(primals)), primals)
     leaves, treedef = tree_flatten(primals)
     flat = FlatFunction(fun, treedef, has_aux)
     outs, program, flags, nonzero_out = linearize_parts(flat, leaves)
@@ -330,7 +341,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             (False,) * len(residuals) + (True,) * sum(flags),
             flags,
             keep,
-            tuple(get_aval(x) for x in leaves),
+            tuple(in_avals),
             tuple(get_aval(x) for x in outs[: flat.count]),
             treedef,
             flat.out_treedef,
@@ -365,7 +376,13 @@ class _Pullback:
         self._out_treedef = out_treedef
         self.__name__ = "pullback"
 
-    def __call__(self, residuals: Sequence[Any], ct: Any) -> Any:
+    def __call__(self, residuals: Sequence[Any], *given: Any) -> Any:
+        if len(given) != 1:
+            raise StructureError(
+                "vjp: the pullback takes one argument, the cotangent of the output, which has its "
+                f"structure {self._out_treedef}; got {len(given)} arguments"
+            )
+        (ct,) = given
         like = tree_unflatten(self._out_treedef, self._out_avals)
         leaves = flatten_like("vjp", "cotangent and output", ct, like, self._out_treedef)
         cts = [
@@ -374,9 +391,9 @@ class _Pullback:
             )
             for number, (x, aval) in enumerate(zip(leaves, self._out_avals, strict=True))
         ]
-        given = [x for x, flag in zip(cts, self._nonzero_out, strict=True) if flag]
+        seeds = [x for x, flag in zip(cts, self._nonzero_out, strict=True) if flag]
         args = [*residuals, *(None for flag in self._nonzero if flag)]
-        found = iter(backward_pass(self._program, self._linear, args, given))
+        found = iter(backward_pass(self._program, self._linear, args, seeds))
         every = [
             next(found) if flag else Zero(aval)
             for flag, aval in zip(self._nonzero, self._in_avals, strict=True)
@@ -410,20 +427,21 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     aux : pytree
         Only with `has_aux`.
     """
+    check_callable("linearize", fun)
+    in_avals = argument_avals("linearize", fun, range(len(primals)), primals)
     leaves, treedef = tree_flatten(primals)
     flat = FlatFunction(fun, treedef, has_aux)
     outs, program, flags, nonzero_out = linearize_parts(flat, leaves)
     keep = nonzero_out[: flat.count]
     program = dce(program.replace(outputs=program.outputs[: sum(keep)]))
     program, residuals = hoist_constants(program)
-    like = tree_unflatten(treedef, [get_aval(x) for x in leaves])
+    like = tree_unflatten(treedef, in_avals)
     out_avals = [get_aval(x) for x in outs[: flat.count]]
     out_treedef = flat.out_treedef
 
     def derivative(residuals: Sequence[Any], *tangents: Any) -> Any:
         given = flatten_like("linearize", "primals and tangents", tangents, like, treedef)
-        avals = tree_flatten(like)[0]
-        every = _tangents("linearize", fun, like, avals, given)
+        every = _tangents("linearize", fun, like, in_avals, given)
         args = [t for t, flag in zip(every, flags, strict=True) if flag]
         found = iter(evaluate(program, [*residuals, *args]))
         return tree_unflatten(
@@ -459,6 +477,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     MissingRuleError
         When called, if `fun` is not linear: says which operation is not.
     """
+    check_callable("linear_transpose", fun)
     leaves, treedef = tree_flatten(primals)
     avals = [abstract_leaf(x).strong() for x in leaves]
     flat = FlatFunction(fun, treedef)

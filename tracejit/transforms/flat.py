@@ -30,12 +30,15 @@ from tracejit.transforms.stage import check_outputs, function_name
 
 __all__ = [
     "FlatFunction",
+    "argument_avals",
     "array_or_tracer",
     "bind_positions",
+    "check_callable",
     "derivative_of",
     "leaf_path",
     "materialize",
     "named_like",
+    "normal_argnums",
     "positions_of",
 ]
 
@@ -78,7 +81,7 @@ class FlatFunction:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise StructureError(
                     f"with has_aux=True, {function_name(self._fun)} must return a pair "
-                    f"(result, aux); got {type(result).__name__}"
+                    f"(result, aux); got {kind_of(result)}"
                     + (f" of length {len(result)}" if isinstance(result, tuple) else "")
                 )
             result, aux = result
@@ -100,6 +103,75 @@ class FlatFunction:
         return tree_unflatten(self._aux_treedef, found)
 
 
+def kind_of(x: Any) -> str:
+    """Return what a value is, for messages: the type of an array, or the class."""
+    return f"an array, {x.aval}" if isinstance(x, (Array, Tracer)) else type(x).__name__
+
+
+def check_callable(name: str, fun: Any, what: str = "the first argument") -> None:
+    """Raise StructureError unless `fun` is a function."""
+    if not callable(fun):
+        raise StructureError(
+            f"{name}: {what} must be a function; got {kind_of(fun)}"
+        )
+
+
+def argument_avals(
+    name: str,
+    fun: Callable[..., Any],
+    positions: Sequence[int],
+    trees: Sequence[Any],
+    kwargs: dict[str, Any] | None = None,
+    remedy: str = "",
+    aval_of: Callable[[Any], ShapedArray] = get_aval,
+) -> list[ShapedArray]:
+    """Return the avals of the leaves of arguments.
+
+    Parameters
+    ----------
+    name : str
+        The transformation, for messages.
+    fun : callable
+        Whose arguments they are.
+    positions : sequence of int
+        Which positional arguments `trees` are.
+    trees : sequence of pytrees
+        The positional arguments.
+    kwargs : dict, optional
+        The arguments given by keyword.
+    remedy : str
+        What to do about a leaf that is no array.
+    aval_of : callable
+        Gives the aval of a leaf, or raises DTypeError.
+
+    Raises
+    ------
+    DTypeError
+        If a leaf is no array; names its key path.
+    """
+    named = kwargs or {}
+    try:
+        return [aval_of(x) for x in tree_flatten((tuple(trees), named))[0]]
+    except DTypeError:
+        pass
+    given: list[tuple[int | str, Any]] = [*zip(positions, trees, strict=True), *named.items()]
+    for key, tree in given:
+        for path, x in tree_flatten_with_path(tree)[0]:
+            try:
+                aval_of(x)
+            except DTypeError as error:
+                where = f"{key}{keystr(path)}"
+                if isinstance(key, int):
+                    where = leaf_path(fun, key, path)
+                got = type(x).__name__
+                if isinstance(x, np.ndarray):
+                    got = str(error).partition("\n")[0]
+                raise DTypeError(
+                    f"{name}: {where} must be an array or a scalar; got {got}{remedy}"
+                ) from None
+    raise AssertionError("one leaf is no array")
+
+
 def array_or_tracer(x: Any) -> Any:
     """Return a scalar as an Array; what is one, or a Tracer, as it is."""
     if isinstance(x, (Array, Tracer)):
@@ -114,6 +186,23 @@ def materialize(t: Any) -> Any:
         if not is_inexact(aval.dtype):
             return np.zeros(aval.shape, float0)
     return array_or_tracer(instantiate_zero(t))
+
+
+def normal_argnums(name: str, argnums: Any) -> int | tuple[int, ...]:
+    """Return `argnums` as an int or a tuple of ints.
+
+    Raises
+    ------
+    StructureError
+        If it is no int and no sequence of ints.
+    """
+    if isinstance(argnums, (int, np.integer)):
+        return int(argnums)
+    if isinstance(argnums, Sequence) and all(isinstance(n, (int, np.integer)) for n in argnums):
+        return tuple(int(n) for n in argnums)
+    raise StructureError(
+        f"{name}: argnums must be an int or a sequence of ints; got {argnums!r}"
+    )
 
 
 def positions_of(
@@ -138,7 +227,11 @@ def positions_of(
                 f"called with {count} positional argument{'s' * (count != 1)}; arguments "
                 f"given by keyword cannot be named by {param}"
             )
-    return tuple(int(number) % count for number in numbers)
+    found = tuple(int(number) % count for number in numbers)
+    if len(set(found)) != len(found):
+        twice = next(n for n in found if found.count(n) > 1)
+        raise StructureError(f"{name}: {param}={argnums!r} names argument {twice} twice")
+    return found
 
 
 def bind_positions(
@@ -177,6 +270,8 @@ def leaf_path(fun: Callable[..., Any], position: int, path: KeyPath) -> str:
 def named_like(prefix: str, fun: Callable[..., Any]) -> Callable[[Any], Any]:
     """Return a decorator: what it makes is documented as `fun` and named ``prefix_fun``."""
 
+    check_callable(prefix, fun)
+
     def decorate(transformed: Any) -> Any:
         functools.update_wrapper(transformed, fun, updated=())
         transformed.__name__ = f"{prefix}_{function_name(fun)}"
@@ -201,7 +296,12 @@ def derivative_of(what: str, x: Any, primal: ShapedArray, where: Callable[[], st
     where : callable
         Gives the name of the leaf.
     """
-    aval = get_aval(x)
+    try:
+        aval = get_aval(x)
+    except DTypeError:
+        raise DTypeError(
+            f"{what} of {where()} must be an array or a scalar; got {type(x).__name__}"
+        ) from None
     if aval.shape != primal.shape:
         raise ShapeError(
             f"{what} of {where()} must have the shape of its primal, {primal.shape}; "

@@ -21,10 +21,12 @@ from tracejit.transforms.batching import batch_flat, force_axis
 from tracejit.transforms.derivatives import check_input, check_real_output
 from tracejit.transforms.flat import (
     FlatFunction,
+    argument_avals,
     bind_positions,
     leaf_path,
     materialize,
     named_like,
+    normal_argnums,
     paths_of,
     positions_of,
 )
@@ -69,12 +71,20 @@ def jacfwd(
         of shape ``(*out.shape, *in.shape)``; or with `has_aux` a pair of that and ``aux``.
     """
 
-    @named_like("jacfwd", fun)
+    return _jacfwd("jacfwd", fun, argnums, has_aux, holomorphic)
+
+
+def _jacfwd(
+    name: str, fun: Callable[..., Any], argnums: Argnums, has_aux: bool, holomorphic: bool
+) -> Callable[..., Any]:
+    argnums = normal_argnums(name, argnums)
+
+    @named_like(name, fun)
     def jacobian_columns(*args: Any, **kwargs: Any) -> Any:
-        positions = positions_of("jacfwd", argnums, len(args))
+        positions = positions_of(name, argnums, len(args))
         chosen = tuple(args[i] for i in positions)
         for position, tree in zip(positions, chosen, strict=True):
-            _check_forward_input(fun, position, tree, holomorphic)
+            _check_forward_input(name, fun, position, tree, holomorphic)
         leaves, treedef = tree_flatten(chosen)
         flat = FlatFunction(bind_positions(fun, positions, args, kwargs), treedef, has_aux)
         avals = [get_aval(x) for x in leaves]
@@ -86,7 +96,7 @@ def jacfwd(
                 tangents = [direction if i == number else Zero(a) for i, a in enumerate(avals)]
                 values, found = jvp_flat(flat, leaves, tangents)
                 for x in values[: flat.count]:
-                    _check_forward_output(get_aval(x), holomorphic)
+                    _check_forward_output(name, get_aval(x), holomorphic)
                 return [*values, *map(materialize, found[: flat.count])]
 
             both, axes = batch_flat(pushed, aval.size, [0], [_basis(aval)])
@@ -116,10 +126,10 @@ def _chosen(trees: Any, argnums: Argnums) -> Any:
 
 
 def _check_forward_input(
-    fun: Callable[..., Any], position: int, tree: Any, holomorphic: bool
+    name: str, fun: Callable[..., Any], position: int, tree: Any, holomorphic: bool
 ) -> None:
-    for number, x in enumerate(tree_flatten(tree)[0]):
-        dtype = get_aval(x).dtype
+    for number, aval in enumerate(argument_avals(name, fun, [position], [tree])):
+        dtype = aval.dtype
         if (is_complex if holomorphic else is_float)(dtype):
             continue
         where = leaf_path(fun, position, paths_of(tree)[number])
@@ -128,14 +138,14 @@ def _check_forward_input(
             if holomorphic
             else "inputs must be floating (for complex ones use holomorphic=True, or jvp)"
         )
-        raise DTypeError(f"jacfwd: {where} has dtype {dtype}; {wanted}")
+        raise DTypeError(f"{name}: {where} has dtype {dtype}; {wanted}")
 
 
-def _check_forward_output(aval: ShapedArray, holomorphic: bool) -> None:
+def _check_forward_output(name: str, aval: ShapedArray, holomorphic: bool) -> None:
     if holomorphic:
-        check_real_output("jacfwd", aval, holomorphic)
+        check_real_output(name, aval, holomorphic)
     elif not is_inexact(aval.dtype):
-        raise DTypeError(f"jacfwd: the outputs must be floating or complex; got {aval.dtype}")
+        raise DTypeError(f"{name}: the outputs must be floating or complex; got {aval.dtype}")
 
 
 def _varies(aval: ShapedArray) -> bool:
@@ -167,12 +177,25 @@ def jacrev(
         As for :func:`jacfwd`.
     """
 
-    @named_like("jacrev", fun)
+    return _jacrev("jacrev", fun, argnums, has_aux, holomorphic, allow_int)
+
+
+def _jacrev(
+    name: str,
+    fun: Callable[..., Any],
+    argnums: Argnums,
+    has_aux: bool,
+    holomorphic: bool,
+    allow_int: bool = False,
+) -> Callable[..., Any]:
+    argnums = normal_argnums(name, argnums)
+
+    @named_like(name, fun)
     def jacobian_rows(*args: Any, **kwargs: Any) -> Any:
-        positions = positions_of("jacrev", argnums, len(args))
+        positions = positions_of(name, argnums, len(args))
         chosen = tuple(args[i] for i in positions)
         for position, tree in zip(positions, chosen, strict=True):
-            check_input("jacrev", fun, position, tree, holomorphic, allow_int)
+            check_input(name, fun, position, tree, holomorphic, allow_int)
         leaves, treedef = tree_flatten(chosen)
         flat = FlatFunction(bind_positions(fun, positions, args, kwargs), treedef, has_aux)
         outs, pullback = vjp_flat(flat, leaves)
@@ -180,7 +203,7 @@ def jacrev(
         avals = [get_aval(x) for x in outs]
         per_out = []
         for number, aval in enumerate(avals[: flat.count]):
-            check_real_output("jacrev", aval, holomorphic)
+            check_real_output(name, aval, holomorphic)
 
             def pulled(direction: Any, number: int = number) -> Sequence[Any]:
                 seeds = [direction if i == number else Zero(a) for i, a in enumerate(avals)]
@@ -225,4 +248,5 @@ def hessian(
         argument, in it that of the argument again, with leaves of shape
         ``(*out.shape, *in.shape, *in.shape)``.
     """
-    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
+    rows = _jacrev("hessian", fun, argnums, has_aux, holomorphic)
+    return _jacfwd("hessian", rows, argnums, has_aux, holomorphic)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.core.array import Array, from_numpy, uncommitted
-from tracejit.core.errors import LeakedTracerError, StructureError
+from tracejit.core.errors import StructureError
 from tracejit.core.interpreter import bottom, current_interpreter, interpreting
 from tracejit.core.primitive import Primitive
 from tracejit.core.pytree import (
@@ -25,8 +25,8 @@ from tracejit.core.pytree import (
     tree_unflatten,
 )
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
-from tracejit.core.source import current_source, describe
-from tracejit.core.tracer import Tracer, get_aval
+from tracejit.core.source import current_source
+from tracejit.core.tracer import Tracer, check_live, get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import float0
 from tracejit.ir.program import Atom, Equation, Literal, Program, Source, Var
@@ -34,7 +34,6 @@ from tracejit.ir.program import Atom, Equation, Literal, Program, Source, Var
 __all__ = [
     "StageInterpreter",
     "StageTracer",
-    "check_live",
     "evaluate",
     "hoist_constants",
     "literal_value",
@@ -187,33 +186,6 @@ def _unchanged(captured: Array, x: Any) -> bool:
 def _python_value(x: Any) -> Any:
     value = x.item()
     return value if type(value) in PYTHON_SCALARS else float(value)  # a bfloat16 stays one
-
-
-def check_live(tracer: Tracer) -> None:
-    """Raise LeakedTracerError if the transformation that made `tracer` has ended."""
-    interpreter = tracer.interpreter
-    if getattr(interpreter, "finished", False):
-        raise LeakedTracerError(leak_message(tracer))
-
-
-def leak_message(tracer: Tracer) -> str:
-    """Return the message for a tracer met outside the transformation that made it."""
-    made = _made_at(tracer)
-    return (
-        f"a traced value of {tracer.aval!r} is used after the transformation (jit, grad, vmap, "
-        "...) that made it has ended: it stands for no array now. Return it from the "
-        "transformed function instead of storing it in a variable or an attribute from within."
-        + (f"\n  it was made at {made}" if made else "")
-    )
-
-
-def _made_at(tracer: Tracer) -> str:
-    var = getattr(tracer, "recorded", None)
-    for eq in getattr(tracer.interpreter, "equations", ()):
-        if any(out is var for out in eq.outputs):
-            return describe(eq.source)
-    inner = getattr(tracer, "primal", getattr(tracer, "value", None))
-    return _made_at(inner) if isinstance(inner, Tracer) else ""
 
 
 def stage(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracejit.core import primitive as tables
-from tracejit.core.zeros import Linear, Zero
+from tracejit.core.errors import MissingRuleError
+from tracejit.core.zeros import Linear, NotLinearError, Zero
 from tracejit.ir.program import Program, Var
 from tracejit.ops._pointwise import add
 from tracejit.transforms.dce import dce
@@ -90,7 +91,14 @@ def backward_pass(
             ]
         )
         with replaying(source):
-            in_cts = tables.transpose[primitive](ct, *operands, **params)
+            try:
+                in_cts = tables.transpose[primitive](ct, *operands, **params)
+            except NotLinearError:
+                raise MissingRuleError(
+                    f"there is no transposition of {primitive} here: it is not linear in all of "
+                    "the operands that depend on the arguments, like a product of two of them. "
+                    "linear_transpose needs a linear function; for another one use vjp"
+                ) from None
             for a, c in zip(inputs, in_cts, strict=True):
                 if c is not None and a in linear_vars:
                     accumulate(a, c)

@@ -6,7 +6,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tracejit.core.errors import ShapeError, StructureError
+import numpy as np
+
+from tracejit.core.errors import DTypeError, ShapeError, StructureError
 from tracejit.core.pytree import KeyPath, flatten_axes, keystr, tree_flatten, tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.transforms.batching import batch_flat, force_axis
@@ -27,6 +29,8 @@ def vmap(
     out_axes: Any = 0,
     axis_name: Any = None,
     axis_size: int | None = None,
+    spmd_axis_name: Any = None,
+    sum_match: bool = False,
 ) -> Callable[..., Any]:
     """Return a function that maps `fun` over axes of its arguments.
 
@@ -47,6 +51,9 @@ def vmap(
         The name of the axis, for collectives.
     axis_size : int, optional
         The number of samples; needed if no argument is mapped.
+    spmd_axis_name, sum_match
+        Only as they are by default: they steer JAX's partitioning of arrays over a mesh of
+        devices, which does not exist here.
 
     Returns
     -------
@@ -56,16 +63,32 @@ def vmap(
     Raises
     ------
     StructureError
-        If `in_axes` or `out_axes` does not fit; names the key path.
+        If `fun` is no function, `axis_size` no number, or `in_axes` or `out_axes` does not fit;
+        names the key path.
     ShapeError
         If an axis is out of range, or the sizes of the mapped axes differ: lists them all.
     """
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
-    if in_axes is not None and not isinstance(in_axes, (int, tuple)):
+    if in_axes is not None and (
+        not isinstance(in_axes, (int, tuple)) or isinstance(in_axes, bool)
+    ):
         raise StructureError(
             "vmap: in_axes must be an int, None, or a tuple with one entry a positional "
             f"argument; got {type(in_axes).__name__}: {in_axes!r}"
+        )
+
+    if spmd_axis_name is not None or sum_match:
+        raise StructureError(
+            "vmap: spmd_axis_name and sum_match are not supported: they name axes of a mesh of "
+            "devices that a program is partitioned over, and there is none here. Use axis_name for "
+            "collectives over the samples"
+        )
+    if axis_size is not None and (
+        not isinstance(axis_size, (int, np.integer)) or axis_size < 0
+    ):
+        raise StructureError(
+            f"vmap: axis_size must be the number of samples, an int >= 0; got {axis_size!r}"
         )
 
     @named_like("vmap", fun)
@@ -112,7 +135,7 @@ def _axes(name: str, treedef: Any, axes: Any) -> list[int | None]:
     except ValueError as error:
         raise StructureError(str(error)) from None
     for axis in found:
-        if axis is not None and not isinstance(axis, int):
+        if axis is not None and (not isinstance(axis, int) or isinstance(axis, bool)):
             raise StructureError(f"{name} must hold ints and None; got {axis!r}")
     return found
 
@@ -130,7 +153,13 @@ def _size(
         if axis is None:
             found.append(None)
             continue
-        shape = get_aval(x).shape
+        try:
+            shape = get_aval(x).shape
+        except DTypeError:
+            raise DTypeError(
+                f"vmap: {called(number)} must be an array to be mapped over; got "
+                f"{type(x).__name__}. Use in_axes=None for what all samples share"
+            ) from None
         if not -len(shape) <= axis < len(shape):
             raise ShapeError(
                 f"vmap: {called(number)} has shape {shape}, so it has no axis {axis} to map over"
