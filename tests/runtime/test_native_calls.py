@@ -18,6 +18,7 @@ import pytest
 import tracejit
 import tracejit.numpy as tnp
 from tracejit.core.array import Array
+from tracejit.core.interpreter import current_interpreter, interpreting
 from tracejit.runtime.jit import JitFunction
 from tracejit.runtime.native import fast_calls
 
@@ -292,6 +293,11 @@ def test_recursion_through_a_finaliser() -> None:
     gc.collect()
     assert seen
     assert set(seen) == {1.0}
+
+
+def test_calls_are_native_if_the_first_function_is_jitted_within_a_transformation() -> None:
+    with interpreting(current_interpreter()):
+        assert fast_calls.__wrapped__() is not None
 
 
 def test_the_switch() -> None:

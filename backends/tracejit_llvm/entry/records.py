@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any
 
 import numpy as np
@@ -333,4 +333,5 @@ def native_calls(
     if os.environ.get("TRACEJIT_NATIVE_CALLS") == "0" or not is_as_known():
         return None
     calls = NativeCalls(engine, run_address, array_type, active, place)
-    return calls if calls.is_right() else None
+    # The first function may be jitted within a transformation, or on a device.
+    return calls if Context().run(calls.is_right) else None
