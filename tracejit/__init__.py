@@ -4,8 +4,9 @@ Pure functions written against :mod:`tracejit.numpy` are traced into a Program, 
 :func:`grad`, :func:`vmap` and :func:`jit` in any order, fused, and run as native code.
 """
 
-from tracejit import ad_checkpoint, dtypes, lax, numpy, random, tree, tree_util
+from tracejit import ad_checkpoint, debug, dtypes, lax, numpy, random, tree, tree_util
 from tracejit.control import checkpoint_policies
+from tracejit.control.callbacks import io_callback, pure_callback
 from tracejit.control.checkpoint import checkpoint
 from tracejit.control.closures import closure_convert
 from tracejit.control.custom import custom_gradient, custom_jvp, custom_vjp
@@ -61,6 +62,7 @@ __all__ = [
     "custom_gradient",
     "custom_jvp",
     "custom_vjp",
+    "debug",
     "default_device",
     "device",
     "device_put",
@@ -69,6 +71,7 @@ __all__ = [
     "eval_shape",
     "grad",
     "hessian",
+    "io_callback",
     "jacfwd",
     "jacobian",
     "jacrev",
@@ -82,6 +85,7 @@ __all__ = [
     "make_jaxpr",
     "make_program",
     "numpy",
+    "pure_callback",
     "random",
     "release_memory",
     "remat",

@@ -53,6 +53,11 @@ class Services(Protocol):
     ) -> list[Any]:
         """Return what ``function(xp, *arrays)`` does, as buffers."""
 
+    def call_host(
+        self, function: Callable[..., Any], buffers: Sequence[Any], device: int
+    ) -> list[Any]:
+        """Return what ``function(numpy, *arrays)`` does on the host, as buffers."""
+
 
 class Actions:
     """Makes the actions of a plan's steps, and collects the kernels that they launch.
@@ -254,7 +259,8 @@ class Actions:
             return list(out)
 
         inputs = s.slots[:2] if gated else s.slots
-        return [self._evaluated(s.name, product, inputs, s.slots[2:], gated)]
+        call = self.services.call_library
+        return [self._evaluated(s.name, product, inputs, s.slots[2:], gated, call)]
 
     def _native(self, s: LibraryCall, call: NativeCall, gated: bool) -> Action:
         """Return the launches of a library call that kernels of ours answer."""
@@ -283,8 +289,10 @@ class Actions:
         return act
 
     def callback(self, s: Callback, gated: bool) -> Action:
-        """Return the call of a function over the device's array namespace."""
-        return self._evaluated(s.name, s.function, s.inputs, s.outputs, gated)
+        """Return the call of a function over the device's array namespace, or the host's."""
+        assert not (s.host and gated), "a function of the user is never run ahead"
+        call = self.services.call_host if s.host else self.services.call_library
+        return self._evaluated(s.name, s.function, s.inputs, s.outputs, gated, call)
 
     def _evaluated(
         self,
@@ -293,6 +301,7 @@ class Actions:
         inputs: Sequence[int],
         outputs: Sequence[int],
         gated: bool,
+        call: Callable[..., list[Any]],
     ) -> Action:
         """Return a call of a library: its results are copied to their places."""
         avals = [self.plan.slots[n].aval for n in inputs]
@@ -305,7 +314,7 @@ class Actions:
                 runtime.view(run.places[n], a.shape, a.dtype, device, run)
                 for n, a in zip(inputs, avals, strict=True)
             ]
-            results = self.services.call_library(function, arrays, device)
+            results = call(function, arrays, device)
             if len(results) != len(wanted):
                 raise ValueError(f"{name} must return {len(wanted)} arrays; got {len(results)}")
             for number, (result, aval) in enumerate(zip(results, wanted, strict=True)):

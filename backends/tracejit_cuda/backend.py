@@ -142,10 +142,18 @@ class CudaBackend:
         try:
             return self.evaluate(function, buffers, device)
         except (AttributeError, NotImplementedError, TypeError):
-            with self._lock:
-                self._counters["host_callbacks"] += 1
-            results = function(np, *[b.get() for b in buffers])
-            return [self.put(np.asarray(r), device) for r in results]
+            return self.call_host(function, buffers, device)
+
+    def call_host(
+        self, function: Callable[..., Any], buffers: Sequence[Any], device: int
+    ) -> list[Any]:
+        """Return what NumPy makes of copies in host memory, after the work that is enqueued."""
+        with self._lock:
+            self._counters["host_callbacks"] += 1
+        with self.runtime.on_device(device):
+            arrays = [self.runtime.download(b) for b in buffers]
+        results = function(np, *arrays)
+        return [self.put(np.asarray(r), device) for r in results]
 
     def wait(self, device: int = 0) -> None:
         """Return when what is enqueued on a device is done."""

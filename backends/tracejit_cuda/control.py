@@ -219,7 +219,13 @@ def _replayable(steps: Sequence[Step]) -> bool:
 
 
 def _runs_ahead(steps: Sequence[Step]) -> bool:
-    """Whether steps never wait for the host: loops and branches inside are the device's alone."""
+    """Whether steps never wait for the host: loops and branches inside are the device's alone.
+
+    Nor may a function of the user be called for a trip that is then thrown away.
+    """
     return all(
-        not isinstance(s, (While, Branch)) or is_device_only((s,)) for s in all_steps(tuple(steps))
+        is_device_only((s,))
+        if isinstance(s, (While, Branch))
+        else not (isinstance(s, Callback) and s.host)
+        for s in all_steps(tuple(steps))
     )

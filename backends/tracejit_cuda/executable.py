@@ -35,7 +35,7 @@ class CudaExecutable:
         self.services = services
         self.runtime = services.runtime
         self.device = device
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a callback may call the same function
         self.constants = [self._upload(c) for c in plan.constants]
         control = Control(plan, services, device)
         self._actions = control.compile(plan.steps)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tracejit.control.carried import avals_of
 from tracejit.control.interpret import interpret
+from tracejit.control.lanes import one_by_one
 from tracejit.control.programs import arranged, interned, staged_body, used_inputs, wrapped
 from tracejit.core.errors import DTypeError, ShapeError, StructureError
 from tracejit.core.primitive import Primitive, define
@@ -29,7 +30,7 @@ from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import clamp, eq, ne, select
 from tracejit.ops.shape import broadcast_in_dim
 from tracejit.transforms.batching import batch_program, force_axis
-from tracejit.transforms.dce import dce, dce_rules
+from tracejit.transforms.dce import dce, dce_rules, has_effects
 from tracejit.transforms.flat import array_or_tracer
 from tracejit.transforms.jvp import instantiate_zero, jvp_program
 from tracejit.transforms.partial_eval import (
@@ -75,7 +76,7 @@ def cond(
     Notes
     -----
     Under ``vmap`` with a `pred` of its own for every sample both functions run, on all samples,
-    and ``select`` chooses.
+    and ``select`` chooses; if they have effects, one sample after another runs its own.
 
     See Also
     --------
@@ -410,7 +411,7 @@ def _cond_partial_eval(
     n_known = flags.count(False)
     residuals = _Residuals([(known, count) for known, _, _, count in parts])
     outs: list[Any] = []
-    if n_known or residuals.slots:
+    if n_known or residuals.slots or any(has_effects(known) for known, _, _, _ in parts):
         before, constants = _join(
             [residuals.known(n, part[0], n_known) for n, part in enumerate(parts)]
         )
@@ -471,6 +472,8 @@ def _cond_batch(
             [arranged(batch_program(p, size, others, wanted)[0]) for p in branches]
         )
         return cond_p.bind(index, *constants, *rest, branches=batched), wanted
+    if any(map(has_effects, branches)):
+        return one_by_one(cond_p, operands, axes, {"branches": branches})
     # Every lane chooses for itself: all branches run on all lanes, and each lane picks.
     chosen: list[Any] = []
     for number, program in enumerate(branches):

@@ -23,10 +23,10 @@ from tracejit.core.pytree import tree_flatten
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Linear, Zero
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.program import Atom, Equation, Program, Var, sub_programs
+from tracejit.ir.program import Atom, Equation, Program, Var
 from tracejit.transforms.barrier import barrier_p
 from tracejit.transforms.batching import batch_program
-from tracejit.transforms.dce import dce, dce_rules, has_effects
+from tracejit.transforms.dce import dce, dce_rules, has_effects, quiet
 from tracejit.transforms.flat import argument_avals, check_callable, positions_of
 from tracejit.transforms.jvp import jvp_program
 from tracejit.transforms.partial_eval import (
@@ -93,7 +93,8 @@ def checkpoint(
 
     Notes
     -----
-    What has effects runs once: its results are stored whatever the policy says.
+    What has effects runs once: its results are stored whatever the policy says.  What is computed
+    again is so without effects; only a ``pure_callback`` is called again if its result is needed.
 
     See Also
     --------
@@ -208,10 +209,11 @@ class _Cut:
         for eq in reversed(known.equations):
             if wanted.isdisjoint(eq.outputs):
                 continue
-            if _saveable(eq, policy):
+            again = quiet(eq)
+            if again is None or _saveable(eq, policy):
                 self.saved += [v for v in eq.outputs if v in wanted]
                 continue
-            kept.append(eq)
+            kept.append(again)
             wanted.update(eq.inputs)
         self.read = [n for n, v in enumerate(known.inputs) if v in wanted]
         self.again = Program(
@@ -224,8 +226,6 @@ class _Cut:
 
 
 def _saveable(eq: Equation, policy: Policy | None) -> bool:
-    if eq.primitive.effectful or any(has_effects(sub) for _, sub in sub_programs(eq.params)):
-        return True
     return policy is not None and bool(
         policy(eq.primitive, *(a.aval for a in eq.inputs), **eq.params)
     )
@@ -272,7 +272,9 @@ def _checkpoint_partial_eval(
     first, extra = wrapped(
         known, ("first", policy), lambda *args: evaluate(kept, args), known.in_avals
     )
-    outs = _bind(first, [*extra, *given], **params) if first.outputs else []
+    outs: list[Any] = []
+    if first.outputs or has_effects(first):
+        outs = _bind(first, [*extra, *given], **params)
     later: list[Any] = []
     if any(unknown_out):
         stored = len(cut.again.inputs)

@@ -19,7 +19,7 @@ from tracejit.core.pytree import PyTreeDef
 from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program, Var
-from tracejit.transforms.dce import dce
+from tracejit.transforms.dce import dce, without_effects
 from tracejit.transforms.stage import evaluate, hoist_constants, stage, stage_tree
 
 __all__ = [
@@ -117,7 +117,10 @@ _arranged: weakref.WeakKeyDictionary[Program, dict[Any, tuple[Program, list[Any]
 
 
 def arranged(
-    program: Program, inputs: Sequence[int] | None = None, outputs: Sequence[int] | None = None
+    program: Program,
+    inputs: Sequence[int] | None = None,
+    outputs: Sequence[int] | None = None,
+    effects: bool = True,
 ) -> tuple[Program, list[Any]]:
     """Return a Program with inputs and outputs chosen and reordered; memoised by identity.
 
@@ -128,6 +131,8 @@ def arranged(
     inputs, outputs : sequence of int, optional
         The positions to keep, in their new order; all by default.  Inputs left out must not be
         needed for the outputs kept.
+    effects : bool
+        Whether to keep what has effects; without, the outputs kept must not need it.
 
     Returns
     -------
@@ -139,18 +144,18 @@ def arranged(
     ins = tuple(range(len(program.inputs))) if inputs is None else tuple(inputs)
     outs = tuple(range(len(program.outputs))) if outputs is None else tuple(outputs)
     same = ins == tuple(range(len(program.inputs))) and outs == tuple(range(len(program.outputs)))
-    if same and not program.constants:
+    if same and effects and not program.constants:
         return program, []
     memo = _arranged.setdefault(program, {})
-    found = memo.get((ins, outs))
+    found = memo.get((ins, outs, effects))
     if found is None:
-        chosen = dce(
+        chosen = (dce if effects else without_effects)(
             program.replace(
                 inputs=[program.inputs[n] for n in ins],
                 outputs=[program.outputs[n] for n in outs],
             )
         )
-        found = memo[ins, outs] = hoist_constants(chosen)
+        found = memo[ins, outs, effects] = hoist_constants(chosen)
     return found
 
 

@@ -168,24 +168,27 @@ def linear_along(split: Split, n_consts: int, n_carry: int) -> LinearLoop:
     first = len(constants) + len(here[0])
     n_known = len(known.outputs) - split.n_residuals
     residuals = range(n_known, len(known.outputs))
-    # What the residuals need of the carried values, and what these need of one another.
+    # What the residuals need of the carried values, and what these need of one another; that is
+    # computed again, without the effects of the loop.
     carried = range(len(here[1]))
     inputs = known.inputs[first : first + len(here[1])]
     same = [known.outputs[n] is inputs[n] for n in carried]
     strides = [None if same[n] else _stride(known, inputs[n], n) for n in carried]
     free = [s or stride is not None for s, stride in zip(same, strides, strict=True)]
-    need = used_inputs(arranged(known, None, residuals)[0])[first : first + len(here[1])]
+    again, _ = arranged(known, None, residuals, effects=False)
+    need = used_inputs(again)[first : first + len(here[1])]
     while True:
         moving = [n for n in carried if need[n] and not free[n]]
-        used = used_inputs(arranged(known, None, moving)[0])[first : first + len(here[1])]
+        again, _ = arranged(known, None, moving, effects=False)
+        used = used_inputs(again)[first : first + len(here[1])]
         if need == (after := _either(need, used)):
             break
         need = after
     fixed = [n for n in carried if need[n] and free[n]]
     kept_inputs = [n for n in range(len(known.inputs)) if not first <= n < first + len(need)
                    or need[n - first]]  # fmt: skip
-    next_state, _ = arranged(known, kept_inputs, moving)
-    now, _ = arranged(known, kept_inputs, residuals)
+    next_state, _ = arranged(known, kept_inputs, moving, effects=False)
+    now, _ = arranged(known, kept_inputs, residuals, effects=False)
     n_own = len(constants) + len(more)
     sizes = [n_own + len(here[0]) + len(fixed), len(moving), len(here[2])]
 

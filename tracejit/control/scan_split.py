@@ -13,6 +13,7 @@ from tracejit.control.programs import arranged
 from tracejit.control.pushforward import Split
 from tracejit.core.primitive import PRIMITIVES
 from tracejit.ir.program import Program, Var
+from tracejit.transforms.dce import calls_host, has_effects
 from tracejit.transforms.stage import evaluate
 
 __all__ = ["ScanSplit"]
@@ -103,11 +104,11 @@ class ScanSplit:
         k_carry = unknown[n_consts:first].count(False)
         n_known = len(known.outputs) - self.body.n_residuals
         places, before, loop = self.places()
-        hoisted, extra = arranged(known, range(k_consts), before)
+        hoisted, extra = arranged(known, range(k_consts), before, effects=False)
         early = evaluate(hoisted, [*extra, *given[:k_consts]])
         body, extra = arranged(known, None, loop)
         outs: list[Any] = []
-        if loop:
+        if loop or has_effects(body):
             outs = PRIMITIVES["scan"].bind(
                 *extra,
                 *given,
@@ -153,6 +154,6 @@ def _invariant(program: Program, n_consts: int) -> set[Var]:
     """Return the variables of a body that are the same in every trip."""
     same = {*program.inputs[:n_consts], *(v for v, _ in program.constants)}
     for eq in program.equations:
-        if not eq.primitive.effectful and all(type(a) is not Var or a in same for a in eq.inputs):
+        if not calls_host(eq) and all(type(a) is not Var or a in same for a in eq.inputs):
             same.update(eq.outputs)
     return same

@@ -9,6 +9,7 @@ import numpy as np
 
 from tracejit.control.carried import avals_of, check_structure, settle
 from tracejit.control.interpret import interpret
+from tracejit.control.lanes import one_by_one
 from tracejit.control.programs import arranged, staged_body, used_inputs, wrapped
 from tracejit.control.pushforward import LinearLoop, Split, linear_along, push, pushforward_p
 from tracejit.control.tape import Recording, first_recording, record, tape_of
@@ -26,7 +27,7 @@ from tracejit.ops.logical import select
 from tracejit.ops.reduction import reduce_or
 from tracejit.ops.shape import broadcast_in_dim
 from tracejit.transforms.batching import batch_program, force_axis
-from tracejit.transforms.dce import dce_rules
+from tracejit.transforms.dce import dce_rules, has_effects
 from tracejit.transforms.flat import array_or_tracer, check_callable
 from tracejit.transforms.jvp import instantiate_zero, jvp_program
 from tracejit.transforms.partial_eval import (
@@ -386,6 +387,16 @@ def _while_batch(
         if after == carried:
             break
         carried = after
+    if of_test is not None and (has_effects(cond_program) or has_effects(body_program)):
+        # Only lanes that go on have the effects of a trip.
+        params = {
+            "cond_program": cond_program,
+            "body_program": body_program,
+            "cond_nconsts": cond_nconsts,
+            "body_nconsts": body_nconsts,
+            "free": free,
+        }
+        return one_by_one(while_p, operands, axes, params)
     values = [
         x if a is None and c is None else move_axis(x, a, 0) if a is not None
         else force_axis(x, None, 0, size)

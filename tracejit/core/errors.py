@@ -7,6 +7,7 @@
     |-- DTypeError (TypeError)          dtypes that do not fit
     |-- StructureError (TypeError)      pytrees that do not match
     |-- ConcretizationError (TypeError) Python needs a value that is only traced
+    |-- FormatError (ValueError)        a format string that does not fit what it shall show
     |-- LeakedTracerError (ValueError)  a traced value outlived its trace
     |-- DonatedError (RuntimeError)     an array whose memory was given away
     |-- DeviceError (ValueError)        arrays on several devices; no such device
@@ -28,6 +29,7 @@ __all__ = [
     "DTypeError",
     "DeviceError",
     "DonatedError",
+    "FormatError",
     "LeakedTracerError",
     "MissingRuleError",
     "ShapeError",
@@ -59,6 +61,10 @@ class StructureError(TracejitError, TypeError):
 
 class ConcretizationError(TracejitError, TypeError):
     """Python asked for the value of an array that is only traced."""
+
+
+class FormatError(TracejitError, ValueError):
+    """A format string that does not fit what it shall show."""
 
 
 class LeakedTracerError(TracejitError, ValueError):

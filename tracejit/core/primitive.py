@@ -37,6 +37,9 @@ __all__ = ["PRIMITIVES", "TABLES", "Primitive", "RuleTable", "define"]
 PRIMITIVES: dict[str, Primitive] = {}
 """Every primitive, by name."""
 
+_MOST_SHAPES = 4096
+"""Signatures of one primitive whose results are remembered."""
+
 
 class Primitive:
     """A named operation.  All of its meaning lives in rule tables.
@@ -53,9 +56,12 @@ class Primitive:
         Whether outputs are weak when all operands are.
     control : bool
         Whether its params hold Programs that it runs.
+    host : bool
+        Whether it runs on the host, wherever its operands are: its rule `impl` gets NumPy arrays
+        only, and is never tried twice.
     """
 
-    __slots__ = ("control", "effectful", "keeps_weak", "multiple", "name", "shape_cache")
+    __slots__ = ("control", "effectful", "host", "keeps_weak", "multiple", "name", "shape_cache")
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class Primitive:
         effectful: bool = False,
         keeps_weak: bool = True,
         control: bool = False,
+        host: bool = False,
     ) -> None:
         if name in PRIMITIVES:
             raise ValueError(f"primitive {name!r} is already defined")
@@ -72,6 +79,7 @@ class Primitive:
         self.effectful = effectful
         self.keeps_weak = keeps_weak
         self.control = control
+        self.host = host
         self.shape_cache: dict[Any, Any] = {}
         PRIMITIVES[name] = self
 
@@ -110,6 +118,8 @@ class Primitive:
         except TypeError:  # a param that does not hash: not memoised
             return self._infer(avals, params)
         if found is None:
+            if len(self.shape_cache) >= _MOST_SHAPES:  # params may hold what a user made
+                self.shape_cache.clear()
             found = self.shape_cache[key] = self._infer(avals, params)
         result: tuple[ShapedArray, ...] = found
         return result
@@ -177,6 +187,7 @@ def define(
     effectful: bool = False,
     keeps_weak: bool = True,
     control: bool = False,
+    host: bool = False,
     **rules: Callable[..., Any] | str,
 ) -> Primitive:
     """Define a primitive with all of its rules.
@@ -185,7 +196,7 @@ def define(
     ----------
     name : str
         A name not yet taken.
-    multiple, effectful, keeps_weak, control : bool
+    multiple, effectful, keeps_weak, control, host : bool
         See :class:`Primitive`.
     impl, shape, jvp, transpose, batch, lower : callable or str
         The rule, or a sentence that says why there is none.
@@ -200,7 +211,7 @@ def define(
     TypeError
         If a slot is left out, or is none of the six.
     """
-    primitive = Primitive(name, multiple, effectful, keeps_weak, control)
+    primitive = Primitive(name, multiple, effectful, keeps_weak, control, host)
     missing, unknown = TABLES.keys() - rules.keys(), rules.keys() - TABLES.keys()
     if missing or unknown:
         del PRIMITIVES[name]

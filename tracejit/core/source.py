@@ -24,8 +24,10 @@ _ours: dict[CodeType, bool] = {}
 
 def _is_ours(code: CodeType) -> bool:
     name = code.co_filename
-    ours = name.startswith(_PACKAGE) or (
-        "site-packages" in name and any(part in name for part in _BETWEEN)
+    ours = (
+        name.startswith(_PACKAGE)
+        or Path(name).parent.name.startswith("tracejit_")  # a backend, which calls back
+        or ("site-packages" in name and any(part in name for part in _BETWEEN))
     )
     _ours[code] = ours
     return ours

@@ -130,6 +130,10 @@ class Callback(NamedTuple):
     stay on the device.  The inputs are views of `inputs`, read-only where `xp` knows that; the
     results are copied into `outputs`.  It is how a primitive without a native lowering runs;
     `explain` counts them.
+
+    If `host`, `xp` is NumPy on every backend: the inputs are brought to the host and the results
+    back.  Such a function belongs to the user, and may do more than compute: it is called exactly
+    once where the step stands, never ahead of a flag, and what it raises is raised as it is.
     """
 
     name: str
@@ -137,6 +141,7 @@ class Callback(NamedTuple):
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     source: Source | None = None
+    host: bool = False
 
 
 class Copy(NamedTuple):

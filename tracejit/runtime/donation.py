@@ -54,7 +54,8 @@ def run_donating(
         raise StructureError(
             f"an argument that is donated to {name} is passed twice; donate a copy"
         )
-    out = ready(buffers)
-    for x in donated:
-        give_away(x, name)
-    return out
+    try:
+        return ready(buffers)
+    finally:  # also if a callback raised: their memory may be half written
+        for x in donated:
+            give_away(x, name)

@@ -33,6 +33,7 @@ from tracejit.runtime.placement import (
     conflict,
     in_use,
     place_for,
+    put,
 )
 
 __all__ = ["Eager"]
@@ -111,8 +112,11 @@ class Eager:
         arrays = [
             x.buf if type(x) is Array else _host(x, a) for x, a in zip(operands, avals, strict=True)
         ]
-        with np.errstate(all="ignore"):
+        if primitive.host:  # with the user's treatment of floating-point errors
             result = impl[primitive](np, *arrays, **params)
+        else:
+            with np.errstate(all="ignore"):
+                result = impl[primitive](np, *arrays, **params)
         foreign = [x for x in operands if isinstance(x, np.ndarray)]
         if primitive.multiple:
             return [own(a, _own(r, a, foreign)) for r, a in zip(result, outs, strict=True)]
@@ -153,9 +157,13 @@ class Eager:
         own = wrap if placed else uncommitted
         if primitive.control:
             return self.run_control(primitive, operands, params, place, own)
-        if place is None:
+        if place is None or primitive.host:
             here = tuple([host_array(x) if isinstance(x, Array) else x for x in operands])
-            return self._on_host(primitive, here, avals, params, own)
+            if place is None:
+                return self._on_host(primitive, here, avals, params, own)
+            found = self._on_host(primitive, here, avals, params, uncommitted)
+            outs = [own(x.aval.at(place), put(x.buf, place)) for x in _listed(found)]
+            return outs if primitive.multiple else outs[0]
         return self._on_device(primitive, operands, avals, params, place, own)
 
     def _on_device(
@@ -236,6 +244,10 @@ class Eager:
         if x.aval.device is not None:  # on the host a call returns when it is done
             backend, number = backend_at(x.aval.device)
             backend.wait(number)
+
+
+def _listed(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else [found]
 
 
 def _depth(operands: tuple[Any, ...]) -> int:

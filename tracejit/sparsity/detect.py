@@ -133,7 +133,7 @@ def _cleaned(entry: Entry) -> Entry:
 
 
 def _known_outputs(eq: Equation, entries: Sequence[Entry]) -> list[Known | None]:
-    if eq.primitive.effectful or any(e.known is None for e in entries):
+    if eq.primitive.host or any(e.known is None for e in entries):
         return [None] * len(eq.outputs)
     given = [e.known for e in entries if e.known is not None]
     roots = frozenset().union(*(k.roots for k in given))

@@ -6,10 +6,20 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tracejit.core.errors import MissingRuleError
 from tracejit.core.primitive import Primitive
+from tracejit.core.source import describe
 from tracejit.ir.program import Equation, Program, Var, sub_programs
 
-__all__ = ["dce", "dce_rules", "has_effects", "keep_outputs"]
+__all__ = [
+    "calls_host",
+    "dce",
+    "dce_rules",
+    "has_effects",
+    "keep_outputs",
+    "quiet",
+    "without_effects",
+]
 
 dce_rules: dict[Primitive, Callable[[Equation, tuple[bool, ...]], Equation]] = {}
 """Control operators that can do with fewer outputs.
@@ -27,6 +37,14 @@ def has_effects(program: Program) -> bool:
     if found is None:
         found = _effects[program] = any(_effectful(eq) for eq in program.equations)
     return found
+
+
+def calls_host(eq: Equation) -> bool:
+    """Whether an equation calls a function of the user, in its sub-programs too."""
+    return eq.primitive.host or (
+        eq.primitive.control
+        and any(calls_host(inner) for _, sub in sub_programs(eq.params) for inner in sub.equations)
+    )
 
 
 def _effectful(eq: Equation) -> bool:
@@ -66,3 +84,56 @@ def keep_outputs(program: Program, keep: Sequence[bool]) -> Program:
     """Return `program` with only the outputs flagged, and without what the others alone need."""
     outputs = [a for a, kept in zip(program.outputs, keep, strict=True) if kept]
     return dce(program.replace(outputs=outputs))
+
+
+_quiet: weakref.WeakKeyDictionary[Program, Program] = weakref.WeakKeyDictionary()
+
+
+def without_effects(program: Program) -> Program:
+    """Return `program` without effects and dead code, for a second run; memoised by its identity.
+
+    Raises
+    ------
+    MissingRuleError
+        If an output depends on what an effect returned: that cannot be had without it.
+    """
+    found = _quiet.get(program)
+    if found is not None:
+        return found
+    live: set[Any] = {a for a in program.outputs if type(a) is Var}
+    kept = []
+    for eq in reversed(program.equations):
+        if live.isdisjoint(eq.outputs):
+            continue
+        again = quiet(eq)
+        if again is None:
+            raise MissingRuleError(
+                f"there is no computing again of what {eq.primitive} returned: a derivative "
+                "needs it where the values of a loop are not kept (while_loop, grad(..., memory)), "
+                "and calling it again would repeat its effect. Call it outside of the loop, or in "
+                f"a scan whose values are kept\n  it was called at {describe(eq.source)}"
+            )
+        kept.append(again)
+        live.update([a for a in eq.inputs if type(a) is Var])
+    result = _quiet[program] = dce(program.replace(equations=tuple(reversed(kept))))
+    return result
+
+
+def quiet(eq: Equation) -> Equation | None:
+    """Return an equation without effects, or None if what it returns depends on them."""
+    if not _effectful(eq):
+        return eq
+    if eq.primitive.effectful:
+        return None
+    try:
+        return eq._replace(params={name: _without(value) for name, value in eq.params.items()})
+    except MissingRuleError:
+        return None
+
+
+def _without(param: Any) -> Any:
+    if isinstance(param, Program):
+        return without_effects(param)
+    if isinstance(param, tuple) and any(isinstance(p, Program) for p in param):
+        return tuple([_without(p) for p in param])
+    return param

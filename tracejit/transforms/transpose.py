@@ -73,7 +73,8 @@ def backward_pass(
     for primitive, inputs, params, outputs, source in reversed(backward):
         if primitive.multiple:
             found = [sums.pop(v, None) for v in outputs]
-            if all(ct is None for ct in found):
+            # An effect on what is linear has no rule: it is not dropped in silence.
+            if all(ct is None for ct in found) and not primitive.effectful:
                 continue
             ct = [Zero(v.aval) if c is None else c for v, c in zip(outputs, found, strict=True)]
         else:

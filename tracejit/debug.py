@@ -1,0 +1,9 @@
+"""``tracejit.debug``: look at values of a program as it runs, wherever it runs.
+
+They work under every transformation, each time that their place in the program is reached.
+"""
+
+from tracejit.control.callbacks import debug_callback as callback
+from tracejit.control.printing import debug_print as print
+
+__all__ = ["callback", "print"]
