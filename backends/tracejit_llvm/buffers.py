@@ -20,7 +20,8 @@ import numpy as np
 
 __all__ = ["Buffers"]
 
-SMALL = 64 << 10
+SMALL = 1 << 20
+"""Bytes below which an allocator of the system keeps pages itself, and is asked sooner."""
 ALIGN = 64
 
 Memory = np.ndarray[Any, Any]

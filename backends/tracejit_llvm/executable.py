@@ -27,8 +27,8 @@ from tracejit.ir.plan import (
     While,
     all_steps,
 )
-from tracejit_llvm.buffers import SMALL, Buffers
-from tracejit_llvm.driver import Native, Word, assemble
+from tracejit_llvm.buffers import Buffers
+from tracejit_llvm.driver import Code, Native, Word, assemble
 from tracejit_llvm.emit import emit_kernel
 from tracejit_llvm.engine import Engine
 from tracejit_llvm.interrupts import Interrupts
@@ -46,10 +46,19 @@ MOST_CHUNKS = 256
 LONG = 10e6
 """Nanoseconds from which a run on the main thread can be interrupted."""
 BRIEF = 100_000.0
-"""Nanoseconds of a run below which its kernels are compiled the quick way."""
+"""Nanoseconds of a run below which its kernels are compiled the quick way at first."""
+WORTH_COMPILING = 50e6
+"""Nanoseconds that runs must have taken, by estimate, before they are compiled the careful way."""
+LEAST = 1_000.0
+"""Nanoseconds that a run is taken for at least."""
 WORTH_RELEASING = 10_000.0
 """Nanoseconds from which a plan runs without the GIL."""
 MOST_FREE_FRAMES = 16
+
+KEPT_ARENA = 64 << 10
+"""Bytes of an arena up to which each frame has one of its own."""
+
+_FOR_EVER = 1 << 62
 
 _calm = ctypes.c_int64(0)
 """The interrupt flag of runs that cannot be interrupted."""
@@ -143,11 +152,10 @@ class _Frame:
         owner = self.owner
         nbytes = owner.arena_bytes
         if owner.borrows_arena:
-            self.arena = owner.services.buffers.empty((nbytes,), _BYTE)
-            start = address_of(self.arena)
+            self.arena = owner.services.buffers.empty((nbytes + 64,), _BYTE)
         else:
             self.arena = np.empty(nbytes + 64, np.uint8)
-            start = -(-address_of(self.arena) // 64) * 64
+        start = -(-address_of(self.arena) // 64) * 64
         if start != self.arena_start:
             self.arena_start = start
             for n, offset in owner.arena_slots:
@@ -188,6 +196,8 @@ class NativeExecutable:
         Whether a call needs a frame and nothing else.
     lets_go : bool
         Whether other threads of Python go on during a call.
+    runs_left : c_int64
+        After so many runs the next one is to be a call of this object.
     """
 
     def __init__(self, plan: Plan, services: Services) -> None:
@@ -204,9 +214,10 @@ class NativeExecutable:
         cost = duration(
             plan.steps, lambda call: sum(s.cost for s in self._answers[call].steps)
         )
-        self._addresses = [services.engine.kernel(k, brief=cost < BRIEF) for k in plan.kernels]
         self.lets_go = cost >= WORTH_RELEASING
-        self.code = code = assemble(plan, self._native, bound=QUICK, release=self.lets_go)
+        self.code = code = self._assembled(brief=cost < BRIEF)
+        runs = int(WORTH_COMPILING / max(cost, LEAST)) + 1 if cost < BRIEF else _FOR_EVER
+        self.runs_left = ctypes.c_int64(runs)
         self._words = np.array(code.words, np.int64)
         self.code_address = address_of(self._words)
         places = [(n, s.number) for n, s in enumerate(plan.slots) if s.kind == "arena"]
@@ -222,7 +233,7 @@ class NativeExecutable:
         self.arena_slots, self.constant_slots = places, constants
         self.moved_places = [(n, a) for n, a in places if n in code.moved]
         self.moved_constants = [(n, a) for n, a in constants if n in code.moved]
-        self.borrows_arena = self.arena_bytes >= SMALL
+        self.borrows_arena = self.arena_bytes >= KEPT_ARENA
         self._repairs = bool(self.moved_places or self.moved_constants)
         self._long = cost >= LONG
         # Whether there is nothing that makes a call more than a few words and a jump.
@@ -244,6 +255,10 @@ class NativeExecutable:
             inputs = list(inputs)
         if type(outputs) is not list:
             outputs = list(outputs)
+        left = self.runs_left
+        left.value -= 1
+        if left.value <= 0:
+            self._compile_with_care()
         try:
             frame = self._frames.pop()
         except IndexError:
@@ -263,6 +278,22 @@ class NativeExecutable:
                 frame.arena = None
             if len(self._frames) < MOST_FREE_FRAMES:
                 self._frames.append(frame)
+
+    def _assembled(self, brief: bool) -> Code:
+        """Return the driver's code, with kernels compiled the quick or the careful way."""
+        kernel = self.services.engine.kernel
+        self._addresses = [kernel(k, brief) for k in self.plan.kernels]
+        return assemble(self.plan, self._native, bound=QUICK, release=self.lets_go)
+
+    def _compile_with_care(self) -> None:
+        """Replace kernels that were compiled the quick way, for what runs this often.
+
+        The careful ones give the same bits, so a run in progress may go on with either.
+        """
+        self.runs_left.value = _FOR_EVER
+        words = np.array(self._assembled(brief=False).words, np.int64)
+        assert words.shape == self._words.shape
+        self._words[...] = words
 
     def frame_for(self, inputs: int, outputs: int) -> _Frame:
         """Return a frame for one call at a time of a plan that is plain.

@@ -313,3 +313,16 @@ def test_the_switch() -> None:
         check=True,
     )
     assert done.stdout.split() == ["None", "2.0", "3.0"]
+
+
+def test_what_runs_often_is_compiled_with_care(monkeypatch: pytest.MonkeyPatch) -> None:
+    executable = sys.modules["tracejit_llvm.executable"]
+    monkeypatch.setattr(executable, "WORTH_COMPILING", 20_000.0)
+    f = tracejit.jit(lambda x: tnp.exp(x) * 1.234567 + x)
+    x = tnp.asarray(np.linspace(-1.0, 1.0, 101))
+    outs = [np.asarray(f(x)).tobytes() for _ in range(2)]
+    before = tracejit.counters()
+    outs += [np.asarray(f(x)).tobytes() for _ in range(50)]
+    after = tracejit.counters()
+    assert sum(after[k] - before[k] for k in ("compiled", "disk")) == 1
+    assert len(set(outs)) == 1

@@ -48,6 +48,8 @@ class Field(IntEnum):
     """Address of what runs the plan."""
     CONTEXT = 15
     """Its argument."""
+    LEFT = 16
+    """Address of how many runs are left until one must go the long way."""
 
 
 def call_text(offsets: dict[str, int]) -> str:
@@ -349,7 +351,15 @@ prepare:
 match:
   %a = phi i64 [ 0, %prepare ], [ %a1, %match.one ]
   %match.more = icmp slt i64 %a, %n
-  br i1 %match.more, label %match.one, label %hit
+  br i1 %match.more, label %match.one, label %counted
+counted:
+  %p.left = getelementptr i8, ptr %record, i64 <FIELD.LEFT>
+  %p.runs = load ptr, ptr %p.left
+  %runs = load i64, ptr %p.runs
+  %runs.left = sub i64 %runs, 1
+  store i64 %runs.left, ptr %p.runs
+  %enough = icmp sgt i64 %runs.left, 0
+  br i1 %enough, label %hit, label %slow
 match.one:
   %p.x = getelementptr ptr, ptr %args, i64 %a
   %x = load ptr, ptr %p.x

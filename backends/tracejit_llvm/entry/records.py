@@ -122,10 +122,11 @@ class Record:
         """Whether a call is in progress."""
         return bool(self.words[Field.BUSY])
 
-    def run_by(self, address: int, context: int, kept: Any = None) -> None:
-        """Set what runs the plan."""
+    def run_by(self, address: int, context: int, left: Any, kept: Any = None) -> None:
+        """Set what runs the plan, and how often until a run must go the long way."""
         self.words[Field.RUN], self.words[Field.CONTEXT] = address, context
-        self._kept.append(kept)
+        self.words[Field.LEFT] = ctypes.addressof(left)
+        self._kept += [left, kept]
 
     def _guard(self, node: Node, words: list[int]) -> int:
         """Append the instructions for an argument; return how many inputs it has."""
@@ -263,9 +264,8 @@ class NativeCalls:
         inputs, kept_inputs = _pointers_as_list(record.inputs)
         made, kept_outputs = _pointers_as_list(record.outputs)
         frame = executable.frame_for(inputs, made)
-        record.run_by(
-            self._run_address, frame.address, (executable, frame, kept_inputs, kept_outputs)
-        )
+        kept = executable, frame, kept_inputs, kept_outputs
+        record.run_by(self._run_address, frame.address, executable.runs_left, kept)
         return record
 
     def install(self, function: Any, records: Sequence[Any]) -> None:
@@ -297,7 +297,7 @@ class NativeCalls:
         out: Any = Result(aval, (2, 1), number, list)  # type: ignore[arg-type]
         result = Node("dict", ("a",), (Node("tuple", None, (Node("array"), Node("none"))),))
         record = Record(nodes, result, (out,), False, True)
-        record.run_by(self._nothing, 0)
+        record.run_by(self._nothing, 0, ctypes.c_int64(1000))
         args: Any = ((array, 0.5), {"x": -7, "y": None}, [True])
         if function(*args, z=1) != ("slow", args, {"z": 1}):
             return False

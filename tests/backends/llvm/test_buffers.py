@@ -122,8 +122,8 @@ def test_threads_never_share_a_block() -> None:
     wrong: list[int] = []
 
     def work(number: int) -> None:
-        for _ in range(200):
-            x = buffers.empty((20_000,), F64)
+        for _ in range(60):
+            x = buffers.empty((SMALL // 8 + 100,), F64)
             x[...] = number
             views = [x[n::7] for n in range(3)]
             del x
