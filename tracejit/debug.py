@@ -3,7 +3,8 @@
 They work under every transformation, each time that their place in the program is reached.
 """
 
+from tracejit.control.breakpoints import debug_breakpoint as breakpoint
 from tracejit.control.callbacks import debug_callback as callback
 from tracejit.control.printing import debug_print as print
 
-__all__ = ["callback", "print"]
+__all__ = ["breakpoint", "callback", "print"]

@@ -155,7 +155,7 @@ def test_what_was_not_promised_is_refused(
         way(f)(1.0)
     assert "promised at" in str(caught.value)
     *_, where, _ = str(caught.value).splitlines()
-    assert where.startswith("  at ")
+    assert where.startswith("  at ")  # of the call that ran it, not of a file of ours
     assert "test_callbacks.py" in where
 
 

@@ -14,23 +14,33 @@ from types import CodeType
 
 from tracejit.ir.program import Source
 
-__all__ = ["current_source", "describe"]
+__all__ = ["count_as_ours", "current_source", "describe", "is_ours"]
 
-_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+_folders = [str(Path(__file__).resolve().parents[1]) + os.sep]
 # Frames of these packages are skipped too: they stand between the user and us.
 _BETWEEN = tuple(os.sep + name + os.sep for name in ("numpy", "opt_einsum"))
 _ours: dict[CodeType, bool] = {}
 
 
-def _is_ours(code: CodeType) -> bool:
+def count_as_ours(folder: str) -> None:
+    """Count the code in a folder, that of a backend, as the library's."""
+    _folders.append(folder + os.sep)
+    _ours.clear()
+
+
+def _find(code: CodeType) -> bool:
     name = code.co_filename
-    ours = (
-        name.startswith(_PACKAGE)
-        or Path(name).parent.name.startswith("tracejit_")  # a backend, which calls back
-        or ("site-packages" in name and any(part in name for part in _BETWEEN))
+    ours = name.startswith(tuple(_folders)) or (
+        "site-packages" in name and any(part in name for part in _BETWEEN)
     )
     _ours[code] = ours
     return ours
+
+
+def is_ours(code: CodeType) -> bool:
+    """Whether code is the library's, or stands between the user and it."""
+    known = _ours.get(code)
+    return _find(code) if known is None else known
 
 
 def current_source() -> Source | None:
@@ -41,7 +51,7 @@ def current_source() -> Source | None:
         code = frame.f_code
         is_ours = ours.get(code)
         if is_ours is None:
-            is_ours = _is_ours(code)
+            is_ours = _find(code)
         if not is_ours:
             return Source(code, frame.f_lasti)
         frame = frame.f_back  # type: ignore[assignment]

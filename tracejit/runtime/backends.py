@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from tracejit.backend import Backend
 from tracejit.core.errors import TracejitError
+from tracejit.core.source import count_as_ours
 
 __all__ = ["BackendError", "backends_made", "get_backend", "known_backends"]
 
@@ -53,6 +56,7 @@ def get_backend(name: str) -> Backend:
                 "after adding one, install it again."
             )
         make: Callable[[], Backend] = next(iter(points)).load()
+        count_as_ours(str(Path(inspect.getfile(make)).parent))  # its frames, when it calls back
         backend = make()
         missing = backend.is_available()
         if missing:
