@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -511,6 +512,27 @@ def test_lanes_call_in_the_branch_that_they_choose(way: Way) -> None:
     assert log == [0, 1]
 
 
+def test_effects_and_collectives_where_lanes_differ() -> None:
+    log = Log()
+
+    def one(x: Any) -> Any:
+        debug.callback(log, x)
+        return lax.psum(x, "lanes")
+
+    def f(x: Any) -> Any:
+        return lax.cond(x > 1, one, lambda x: x, x)
+
+    def together(x: Any) -> Any:
+        return lax.cond(True, one, lambda x: x, x)
+
+    lanes = tnp.arange(3)
+    with pytest.raises(MissingRuleError, match="collective over the axis 'lanes' inside"):
+        tracejit.vmap(f, axis_name="lanes")(lanes)
+    assert log == []
+    assert tracejit.vmap(together, axis_name="lanes")(lanes).tolist() == [3, 3, 3]
+    assert log == [0, 1, 2]
+
+
 @ways
 def test_vmapped_loops_of_one_length_call_trip_after_trip(way: Way) -> None:
     log = Log()
@@ -782,6 +804,24 @@ def test_effects_on_what_is_linear_are_not_lost() -> None:
 
 
 # ---------------------------------------------------------------------------- the API
+
+
+def test_arguments_have_the_names_and_the_order_of_jax() -> None:
+    jax = pytest.importorskip("jax")
+    experimental = pytest.importorskip("jax.experimental")
+    for ours, theirs in (
+        (pure_callback, jax.pure_callback),
+        (io_callback, experimental.io_callback),
+        (debug.callback, jax.debug.callback),
+        (debug.print, jax.debug.print),
+        (debug.breakpoint, jax.debug.breakpoint),
+    ):
+        left_out = {"_use_logging", "token"}
+        wanted = inspect.signature(theirs).parameters
+        names = [n for n in inspect.signature(ours).parameters if n in wanted]
+        missing = [n for n in wanted if n not in {*names, *left_out, "kwargs"}]
+        assert not missing, f"{theirs.__name__}: {missing}"
+        assert names == [n for n in wanted if n in names]
 
 
 def test_debug_callback_takes_what_is_no_array() -> None:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracejit.control.scan import scan
+from tracejit.core.errors import MissingRuleError
 from tracejit.core.primitive import Primitive
 from tracejit.ops._pointwise import move_axis
+from tracejit.transforms.batching import axis_inside
 
 __all__ = ["one_by_one"]
 
@@ -21,7 +23,20 @@ def one_by_one(
     """Return what the batching rule of a primitive with several outputs returns.
 
     Loops and branches that have effects run so if lanes differ in how far they go.
+
+    Raises
+    ------
+    MissingRuleError
+        If a collective inside asks for all lanes.
     """
+    name = axis_inside(params)
+    if name is not None:
+        raise MissingRuleError(
+            f"there is no batching of {primitive} with effects (io_callback, debug.print) and a "
+            f"collective over the axis {name!r} inside, if lanes differ in how far they go: the "
+            "effects ask for one lane after another, the collective for all at once. Take one of "
+            "them out of the loop or the branch"
+        )
     batched = [move_axis(x, a, 0) for x, a in zip(operands, axes, strict=True) if a is not None]
 
     def lane(carry: Any, given: list[Any]) -> tuple[Any, list[Any]]:

@@ -25,6 +25,7 @@ __all__ = [
     "BatchTracer",
     "NamedAxis",
     "axis_in_progress",
+    "axis_inside",
     "axis_rules",
     "batch_flat",
     "batch_program",
@@ -213,6 +214,15 @@ def batch_flat(
         interpreter.finished = True
         _around.reset(token)
     return [x for x, _ in pairs], [axis for _, axis in pairs]
+
+
+def axis_inside(params: dict[str, Any]) -> Any:
+    """Return the name of the axis of the batching in progress if a collective inside asks for it.
+
+    None otherwise.  It is for the batching rules of control operators.
+    """
+    named = _named.get()
+    return named[0] if named is not None and _mentions(params, named[0]) else None
 
 
 def _mentions(params: dict[str, Any], name: Any) -> bool:
