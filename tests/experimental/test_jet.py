@@ -17,6 +17,7 @@ from tracejit import lax
 from tracejit.core.errors import DTypeError, MissingRuleError, ShapeError, StructureError
 from tracejit.core.primitive import PRIMITIVES, define, jvp
 from tracejit.experimental.jet import jet
+from tracejit.ir.program import sub_programs
 from tracejit.ops import (
     contraction,
     convert,
@@ -27,6 +28,7 @@ from tracejit.ops import (
     special,
     spectral,
 )
+from tracejit.transforms.dce import dce
 
 ORDER = 5
 RNG = np.random.default_rng(3)
@@ -171,6 +173,22 @@ def test_every_primitive(name: str) -> None:
     fun, *primals = TABLE[name]
     order = 4 if name in ("eigh", "svd", "slogdet", "reduce_prod", "cumprod") else ORDER
     compare(fun, *primals, order=order, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_cost_grows_like_a_polynomial(name: str) -> None:
+    fun, *primals = TABLE[name]
+
+    def count(program: Any) -> int:
+        inner = [sub for eq in program.equations for _, sub in sub_programs(eq.params)]
+        return len(program.equations) + sum(map(count, inner))
+
+    counts = []
+    for order in (4, 8):
+        series = [[x] * order for x in primals]
+        program = tracejit.make_program(lambda *args: jet(fun, args[:-1], args[-1]))
+        counts.append(count(dce(program(*primals, series))))
+    assert counts[1] < 8 * counts[0]  # 16 times and more if it doubled with each order
 
 
 def test_the_table_is_complete() -> None:

@@ -30,6 +30,7 @@ __all__ = ["colour_columns", "colour_symmetric", "count_of", "readable"]
 Shapes = Sequence[tuple[int, ...]]
 MOST_LATTICES = 20_000
 SAMPLE = 8
+MANY = 200_000
 
 
 def count_of(colours: Any) -> int:
@@ -52,7 +53,15 @@ def colour_columns(pattern: Any, shapes: Shapes = ()) -> Any:
     numpy.ndarray, shape (n,), int64
         The colours, from 0; -1 for a column without entries.
     """
-    return _lattice(pattern, shapes, _greedy(pattern))
+    least = max(int(np.diff(pattern.indptr).max(initial=0)), 1)
+    near = least + least // 4 + 2
+    lattice = _lattice(pattern, shapes, least, near)
+    if lattice is not None and pattern.nnz > MANY:
+        return lattice  # a greedy colouring would take longer than it can be worth
+    greedy = _greedy(pattern)
+    if lattice is None:
+        lattice = _lattice(pattern, shapes, near, count_of(greedy))
+    return greedy if lattice is None else min(greedy, lattice, key=count_of)
 
 
 def colour_symmetric(pattern: Any, shapes: Shapes = ()) -> Any:
@@ -148,19 +157,17 @@ def _greedy_star(pattern: Any) -> Any:
 # --------------------------------------------------------------------------------- lattices
 
 
-def _lattice(pattern: Any, shapes: Shapes, colours: Any) -> Any:
-    """Return a colouring by ``(a . index) mod p`` with fewer colours than `colours`, or those."""
-    lengths = np.diff(pattern.indptr)
-    least = max(int(lengths.max(initial=0)), 1)
+def _lattice(pattern: Any, shapes: Shapes, least: int, stop: int) -> Any | None:
+    """Return the colouring by ``(a . index) mod p`` of the least ``least <= p < stop``, if any."""
     grid = _grid(shapes)
-    if grid is None or count_of(colours) <= least:
-        return colours
+    if grid is None:
+        return None
     index = np.array(np.unravel_index(np.arange(pattern.shape[1]), grid))
     index = index[[a for a, d in enumerate(grid) if d > 1]]
     used = np.zeros(pattern.shape[1], bool)
     used[pattern.indices] = True
-    few = pattern[np.sort(np.argsort(-lengths, kind="stable")[:SAMPLE])]
-    for p in range(least, count_of(colours)):
+    few = pattern[np.sort(np.argsort(-np.diff(pattern.indptr), kind="stable")[:SAMPLE])]
+    for p in range(least, stop):
         if p ** len(index) > MOST_LATTICES:
             break
         steps = np.array(list(itertools.product(range(p), repeat=len(index))))
@@ -168,7 +175,7 @@ def _lattice(pattern: Any, shapes: Shapes, colours: Any) -> Any:
             candidate = np.where(used, step @ index % p, -1)
             if _in_row(pattern, candidate, p).max(initial=0) <= 1:
                 return _renumbered(candidate)
-    return colours
+    return None
 
 
 def _promising(few: Any, index: Any, steps: Any, p: int) -> Any:

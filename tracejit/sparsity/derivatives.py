@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from tracejit import numpy as tnp
+from tracejit.control.loops import map_
 from tracejit.core.array import host_array
 from tracejit.core.errors import ConcretizationError, DTypeError, SparsityError, StructureError
 from tracejit.core.interpreter import active
 from tracejit.core.pytree import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
-from tracejit.core.tracer import get_aval
+from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import is_complex, is_float
 from tracejit.runtime.jit import jit
 from tracejit.sparsity.plan import Call, Plan, make_plan
@@ -30,6 +31,8 @@ from tracejit.transforms.vectorize import vmap
 __all__ = ["SparseJacobian", "hessian", "jacobian", "sparsity_pattern"]
 
 Argnums = int | Sequence[int]
+AT_ONCE = 32
+"""So many products are found at once, and then as many again, which bounds the memory."""
 
 
 def jacobian(
@@ -239,7 +242,9 @@ class SparseJacobian:
     def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Prepared:
         """Return the plan for these arguments, and what evaluates it."""
         leaves, treedef = tree_flatten((args, kwargs))
-        known = self._known.setdefault((treedef, tuple(get_aval(x).placeless for x in leaves)), [])
+        # Of an integer that is traced there is no value, so the pattern may be fuller.
+        kinds = [(get_aval(x).placeless, isinstance(x, Tracer)) for x in leaves]
+        known = self._known.setdefault((treedef, *kinds), [])
         for found in known:
             if found.plan.fits(leaves):
                 return found
@@ -308,9 +313,17 @@ class SparseJacobian:
             return tnp.concatenate([tnp.ravel(x) for x in tree_flatten(out)[0]])
 
         colours = tnp.asarray(plan.colours)
-        seeds = (colours[None, :] == tnp.arange(plan.products)[:, None]).astype(dtype)
-        products = tnp.ravel(vmap(product)(seeds))
-        return products[tnp.asarray(plan.source)], aux
+
+        def products_of(some: Any) -> Any:
+            return vmap(product)((colours[None, :] == some[:, None]).astype(dtype))
+
+        count = plan.products
+        if count <= AT_ONCE:
+            products = products_of(tnp.arange(count))
+        else:
+            batches = tnp.arange(-(-count // AT_ONCE) * AT_ONCE).reshape(-1, AT_ONCE)
+            products = map_(products_of, batches)  # those beyond the last colour are zero
+        return tnp.ravel(products)[tnp.asarray(plan.source)], aux
 
     def _check(self, matrix: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise SparsityError if the matrix is not the derivative along a random direction."""

@@ -28,6 +28,9 @@ from tracejit.transforms.stage import stage, stage_tree
 __all__ = ["Call", "Plan", "SparsityWarning", "detect", "given_pattern", "make_plan"]
 
 
+MUCH_LESS = 0.8
+
+
 class SparsityWarning(UserWarning):
     """A pattern of zeros may be fuller than the derivative is."""
 
@@ -336,8 +339,8 @@ def _coloured(call: Call, pattern: Any, symmetric: bool, forward: bool) -> tuple
     bound = {mode: int(np.diff(p.indptr).max(initial=0)) for mode, p in least.items()}
     best: tuple[str, Any] | None = None
     for mode in sorted(bound, key=lambda mode: bound[mode]):  # forward first, if they are equal
-        if best is not None and count_of(best[1]) <= bound[mode]:
-            break
+        if best is not None and MUCH_LESS * count_of(best[1]) <= bound[mode]:
+            break  # the other mode cannot do with many fewer
         shapes = in_shapes if mode == "forward" else [a.shape for a in call.out_avals]
         colours = colour_columns(least[mode], shapes)
         if best is None or count_of(colours) < count_of(best[1]):
