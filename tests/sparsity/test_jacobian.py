@@ -211,6 +211,16 @@ def test_random_programs(seed: int) -> None:
     np.testing.assert_allclose(found, tracejit.jacrev(fun)(x), rtol=1e-9, atol=1e-9)
 
 
+def test_without_a_reverse_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*args: Any) -> Any:
+        raise MissingRuleError("there is no transposition of it")
+
+    monkeypatch.setattr("tracejit.sparsity.plan.vjp", none)
+    x = RNG.standard_normal(9)
+    plan = jacobian(lambda x: tnp.sum(x**2)[None], sparsity=True).plan(x)
+    assert (plan.mode, plan.products) == ("forward", 9)
+
+
 @pytest.mark.parametrize("name", ["nine point", "boundary", "assembled", "scanned"])
 def test_without_a_forward_mode(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*args: Any) -> Any:
@@ -435,3 +445,38 @@ def test_sums_over_long_loops() -> None:
         np.asarray(tracejit.jacfwd(summed)(x)).reshape(80, 28),
         atol=1e-12,
     )
+
+
+def test_stacked_results_of_a_long_loop_see_the_trips_before() -> None:
+    def summed(x: Any) -> Any:  # the last row reaches all but one of the others
+        return lax.scan(lambda c, k: (c + tnp.roll(c, 1), c), x, None, length=19)[1]
+
+    x = RNG.standard_normal(19)
+    found = jacobian(summed, sparsity=True)(x).toarray()
+    np.testing.assert_allclose(found, np.asarray(tracejit.jacfwd(summed)(x)).reshape(361, 19))
+
+
+def test_what_is_dense_depends_on_every_operand() -> None:
+    def chosen(x: Any) -> Any:
+        after = tnp.concatenate([x[:2], x[2:4] ** 2])
+        return lax.switch(
+            (x[0] > 0).astype(int),
+            [lambda a, b: a[tnp.argsort(a)] * b, lambda a, b: tnp.roll(a, 1) + b],
+            after,
+            x[4:],
+        )
+
+    def moved(state: Any) -> Any:
+        u, v = state
+        return tnp.roll(u, 1) * 0.5, v[::-1] * 0.5 + u
+
+    def reaching(x: Any) -> Any:
+        u, v = lax.while_loop(lambda s: tnp.sum(abs(s[0])) > 0.01, moved, (x[:40], x[40:]))
+        return u + v
+
+    for fun, count in ((chosen, 8), (reaching, 80)):
+        x = RNG.standard_normal(count)
+        found = jacobian(fun, sparsity=True)
+        with pytest.warns(SparsityWarning):
+            got = found(x)
+        np.testing.assert_allclose(got.toarray(), tracejit.jacfwd(fun)(x), atol=1e-12)

@@ -171,8 +171,8 @@ def _seeds(avals: Sequence[ShapedArray]) -> list[Entry]:
     ]
 
 
-def _detect_backward(call: Call) -> tuple[Any, Detector]:
-    """Find the pattern of the transpose, from the Program of the pullback."""
+def _pulled(call: Call) -> Program:
+    """Return the Program from arguments and cotangents to the cotangents of the unknowns."""
     count = len(call.leaves)
 
     def pulled(*inputs: Any) -> list[Any]:
@@ -188,10 +188,21 @@ def _detect_backward(call: Call) -> tuple[Any, Detector]:
         pullback = vjp(of_unknowns, *(leaves[leaf] for leaf in call.order))[1]
         return list(pullback(list(inputs[count:])))
 
-    outs = [a.strong() for a in call.out_avals]
-    program = dce(stage(pulled, [*call.avals, *outs]))
-    detector = Detector(call.shape[0])
-    found = detector.run(program, [*_primals(call), *_seeds(outs)])
+    return dce(stage(pulled, [*call.avals, *(a.strong() for a in call.out_avals)]))
+
+
+def _has_pullback(call: Call) -> bool:
+    try:
+        _pulled(call)
+    except MissingRuleError:
+        return False
+    return True
+
+
+def _detect_backward(call: Call) -> tuple[Any, Detector]:
+    """Find the pattern of the transpose, from the Program of the pullback."""
+    program, detector = _pulled(call), Detector(call.shape[0])
+    found = detector.run(program, [*_primals(call), *_seeds(call.out_avals)])
     turned = _under_one_another([e.rows for e in found], call.unknowns, call.shape[0])
     pattern = turned.T.tocsr()
     pattern.sort_indices()
@@ -341,6 +352,8 @@ def _coloured(call: Call, pattern: Any, symmetric: bool, forward: bool) -> tuple
     for mode in sorted(bound, key=lambda mode: bound[mode]):  # forward first, if they are equal
         if best is not None and MUCH_LESS * count_of(best[1]) <= bound[mode]:
             break  # the other mode cannot do with many fewer
+        if mode == "reverse" and forward and not _has_pullback(call):
+            continue
         shapes = in_shapes if mode == "forward" else [a.shape for a in call.out_avals]
         colours = colour_columns(least[mode], shapes)
         if best is None or count_of(colours) < count_of(best[1]):
