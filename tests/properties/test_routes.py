@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracejit.compiler.pipeline import compile_program, prepare
+from tracejit.control.branch import cond
 from tracejit.control.call import call
 from tracejit.control.interpret import interpret
 from tracejit.control.scan import scan
@@ -27,7 +28,7 @@ from tracejit.ir.verify import verify
 from tracejit.ir.verify_kernel import verify_kernel
 from tracejit.ops.arithmetic import add, mul, neg, sub
 from tracejit.ops.hyperbolic import tanh
-from tracejit.ops.logical import lt, max_, min_, select
+from tracejit.ops.logical import eq, lt, max_, min_, select
 from tracejit.ops.reduction import argmax, reduce_max, reduce_prod
 from tracejit.ops.shape import broadcast_in_dim, reduce_sum, reshape, transpose
 from tracejit.ops.slicing import concatenate, flip, pad, roll_axis, slice_
@@ -157,3 +158,19 @@ def test_all_routes_agree(steps: Any, first: Any, second: Any, seed: int) -> Non
             )
     text = str(program)
     assert str(parse(text, PRIMITIVES, [c for _, c in program.constants])) == text
+
+
+def test_what_dies_is_not_overwritten_before_it_is_read() -> None:
+    """One kernel writes the least of each row, then reads another array where it dies."""
+
+    def fun(q: Any, w: Any) -> list[Any]:
+        w = cond(lt(reduce_sum(w, (0, 1)), 1e9), lambda w: mul(w, 2.0), sin, w)
+        least = reduce_max(q, (2,))
+        where = eq(q, broadcast_in_dim(least, q.shape, (0, 1)))
+        chosen = select(where, broadcast_in_dim(w, q.shape, (0, 1)), 0.0)
+        return [least, reduce_sum(chosen, (2,))]
+
+    rng = np.random.default_rng(0)
+    q, w = rng.uniform(size=(3, 4, 2)), rng.uniform(size=(3, 4))
+    for got, want in zip(jit(fun)(q, w), [q.max(2), 2 * w], strict=True):
+        np.testing.assert_allclose(np.asarray(got), want, rtol=1e-15)

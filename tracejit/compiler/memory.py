@@ -103,15 +103,20 @@ def in_place_pairs(drafts: list[Draft], dying: set[Value]) -> dict[Value, Value]
     leaves = list(_leaves(drafts[0].body))
     reads: list[dict[Value, set[Expr]]] = []
     writes: dict[Value, dict[int, set[Expr]]] = {}
+    written: set[Value] = set()
+    # What is stored before a value is read must not take its place.
+    behind: dict[Value, set[Value]] = {}
     for n, leaf in enumerate(leaves):
         mine: dict[Value, set[Expr]] = {}
         for st in leaf:
             for e in s.walk(expressions(st)):
                 if e.op == "load":
                     mine.setdefault(e.attr.base, set()).add(e.args[0])
+                    behind.setdefault(e.attr.base, set()).update(written)
             if isinstance(st, Store):
                 value: Value = st.buffer  # type: ignore[assignment]
                 writes.setdefault(value.base, {}).setdefault(n, set()).add(st.offset)
+                written.add(value.base)
         reads.append(mine)
     flat = drafts[0].boxes
     pairs: dict[Value, Value] = {}
@@ -126,6 +131,7 @@ def in_place_pairs(drafts: list[Draft], dying: set[Value]) -> dict[Value, Value]
                 and v is not out
                 and v.aval.nbytes == out.aval.nbytes
                 and v.aval.dtype.itemsize == out.aval.dtype.itemsize
+                and out not in behind[v]
                 and _may_overwrite(v, at, reads, writes, flat)
             ):
                 pairs[out] = v
