@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tracejit.control.programs import interned
 from tracejit.core.errors import StructureError
 from tracejit.core.interpreter import current_interpreter
 from tracejit.core.pytree import tree_flatten, tree_unflatten
@@ -16,7 +17,7 @@ from tracejit.transforms.flat import array_or_tracer, flatten_like
 from tracejit.transforms.jvp import JVPTracer
 from tracejit.transforms.stage import evaluate, function_name, stage_tree
 
-__all__ = ["closure_convert", "evaluate_closed", "with_captured"]
+__all__ = ["closure_convert", "evaluate_closed", "joined", "value_here", "with_captured"]
 
 
 def with_captured(
@@ -45,6 +46,22 @@ def with_captured(
     )
 
 
+def joined(programs: Sequence[Program]) -> tuple[list[Program], list[Any]]:
+    """Return Programs with the constants of all as leading inputs, and these constants.
+
+    The Programs are interned, so that equal ones are found again.
+    """
+    values: dict[int, tuple[Any, ShapedArray]] = {}
+    for program in programs:
+        values.update((id(x), (x, v.aval)) for v, x in program.constants)
+    found = []
+    for program in programs:
+        own = {id(x): v for v, x in program.constants}
+        inputs = [own.get(key) or Var(aval) for key, (_, aval) in values.items()]
+        found.append(interned(program.replace(inputs=(*inputs, *program.inputs), constants=())))
+    return found, [x for x, _ in values.values()]
+
+
 def evaluate_closed(what: str, program: Program, operands: Sequence[Any]) -> list[Any]:
     """Run a Program that may have captured traced values of transformations inside this one.
 
@@ -64,13 +81,13 @@ def evaluate_closed(what: str, program: Program, operands: Sequence[Any]) -> lis
     """
     if any(isinstance(value, Tracer) for _, value in program.constants):
         program = program.replace(
-            constants=[(v, _outer(what, value)) for v, value in program.constants]
+            constants=[(v, value_here(what, value)) for v, value in program.constants]
         )
     return evaluate(program, operands)
 
 
-def _outer(what: str, x: Any) -> Any:
-    """Return a captured value as the current interpreter knows it.
+def value_here(what: str, x: Any) -> Any:
+    """Return a captured value as the current interpreter knows it; `what` captured it.
 
     A value of a derivative further in, or one that has ended, stands for its primal: the function
     did not capture it, or it would be an operand, so that the function does not depend on it.

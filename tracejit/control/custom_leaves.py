@@ -115,7 +115,11 @@ def _no_array(x: Any) -> bool:
 
 
 def result_leaves(
-    what: str, tree: Any, treedef: PyTreeDef, avals: Sequence[ShapedArray] | None = None
+    what: str,
+    tree: Any,
+    treedef: PyTreeDef,
+    avals: Sequence[ShapedArray],
+    like: str = "the function's result",
 ) -> list[Any]:
     """Return the leaves of a result of a rule, checked against those of the function.
 
@@ -127,8 +131,10 @@ def result_leaves(
         The result.
     treedef : PyTreeDef
         The structure that it must have.
-    avals : sequence of ShapedArray, optional
+    avals : sequence of ShapedArray
         The shapes and dtypes that its leaves must have; Python scalars take them.
+    like : str
+        What it must be like, for messages.
 
     Raises
     ------
@@ -137,14 +143,12 @@ def result_leaves(
     """
     leaves, found = tree_flatten(tree)
     if found != treedef:
-        like = tree_unflatten(treedef, [0] * treedef.num_leaves)
-        path, got, wanted = (equality_errors(tree, like) or [((), str(found), str(treedef))])[0]
+        wants = tree_unflatten(treedef, [0] * treedef.num_leaves)
+        path, got, wanted = (equality_errors(tree, wants) or [((), str(found), str(treedef))])[0]
         raise StructureError(
-            f"{what} must have the structure of the function's result; at "
-            f"{keystr(path) or 'the root'} there is {got} where {wanted} is needed"
+            f"{what} must have the structure of {like}; at {keystr(path) or 'the root'} there is "
+            f"{got} where {wanted} is needed"
         )
-    if avals is None:
-        return leaves
     return [
         _checked(lambda n=n: f"{what}{leaf_name(treedef, n)}", x, aval)  # type: ignore[misc]
         for n, (x, aval) in enumerate(zip(leaves, avals, strict=True))

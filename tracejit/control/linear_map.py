@@ -1,7 +1,7 @@
-"""``linear_map``: a linear function given by its transpose, or by both.
+"""``linear_map``: a linear function whose transpose, or derivative, is given.
 
-The derivative of a function whose user gave a backward rule: residuals come first, then
-tangents, in which it is linear.  Transposition calls the backward rule.
+Residuals come first, then tangents, in which it is linear.  Such are the derivative of a function
+whose user gave a backward rule, which is its transpose, and the solution of linear equations.
 """
 
 from __future__ import annotations
@@ -41,10 +41,13 @@ class LinearMap(Keyed):
         Of the tangents.
     out_avals : tuple of ShapedArray
         Of the results.
+    n_aux : int
+        How many of the last results are no part of the map: their derivatives are zero.
     """
 
     in_avals: tuple[ShapedArray, ...]
     out_avals: tuple[ShapedArray, ...]
+    n_aux: int = 0
 
     def forward(self) -> Program:
         """Return the Program of residuals and tangents; the same one at each call."""
@@ -53,6 +56,40 @@ class LinearMap(Keyed):
     def backward(self, residuals: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
         """Return the cotangents of the tangents, perhaps Zero, of cotangents, perhaps Zero."""
         raise NotImplementedError
+
+    def jvp(
+        self,
+        residuals: Sequence[Any],
+        changes: Sequence[Any],
+        tangents: Sequence[Any],
+        directions: Sequence[Any],
+        outs: Sequence[Any],
+    ) -> list[Any]:
+        """Return the derivatives of `outs`, perhaps Zero.
+
+        Parameters
+        ----------
+        residuals, tangents : sequence of values
+            The operands.
+        changes, directions : sequence of values or Zero
+            Their tangents; some are not Zero.
+        outs : sequence of values
+            The results.
+        """
+        found: list[Any] = [Zero(aval) for aval in self.out_avals]
+        if not all(isinstance(t, Zero) for t in directions):
+            found = apply_linear(self, residuals, [instantiate_zero(t) for t in directions])
+        flags = [not isinstance(t, Zero) for t in changes]
+        if any(flags):
+            both, nonzero = jvp_program(self.forward(), [*flags, *[False] * len(directions)])
+            only, constants = arranged(both, None, range(len(outs), len(both.outputs)))
+            given = [t for t, flag in zip(changes, flags, strict=True) if flag]
+            more = iter(evaluate(only, [*constants, *residuals, *tangents, *given]))
+            for n, flag in enumerate(nonzero):
+                if flag:
+                    t = next(more)
+                    found[n] = t if isinstance(found[n], Zero) else add(found[n], t)
+        return found
 
 
 class _Lanes(LinearMap):
@@ -66,6 +103,7 @@ class _Lanes(LinearMap):
         self.name = name
         self.in_avals = tuple(lanes_aval(a, 0, size) for a in base.in_avals)
         self.out_avals = tuple(lanes_aval(a, 0, size) for a in base.out_avals)
+        self.n_aux = base.n_aux
         self.__name__ = f"{getattr(base, '__name__', 'linear')}_vmap"
 
     def forward(self) -> Program:
@@ -94,6 +132,47 @@ class _Lanes(LinearMap):
         return [
             force_axis(*next(found), 0, self.size) if flag else Zero(aval)
             for flag, aval in zip(nonzero, self.in_avals, strict=True)
+        ]
+
+    def jvp(
+        self,
+        residuals: Sequence[Any],
+        changes: Sequence[Any],
+        tangents: Sequence[Any],
+        directions: Sequence[Any],
+        outs: Sequence[Any],
+    ) -> list[Any]:
+        nonzero: list[bool] = []
+        parts = (residuals, tangents, outs, changes, directions)
+        axes = [*self.axes, *[0] * (len(tangents) + len(outs)), *self.axes, *[0] * len(directions)]
+        every = [x for part in parts for x in part]
+        kept = [n for n, x in enumerate(every) if not isinstance(x, Zero)]
+
+        def lane(*args: Any) -> list[Any]:
+            given = dict(zip(kept, args, strict=True))
+            found = [given.get(n, every[n]) for n in range(len(every))]
+            rest = iter(found)
+            one = [[next(rest) for _ in part] for part in parts]
+            # A Zero of a lane has the type of a lane: of the residual, or the tangent.
+            one[3] = [
+                Zero(get_aval(x)) if isinstance(t, Zero) else t
+                for x, t in zip(one[0], one[3], strict=True)
+            ]
+            one[4] = [
+                Zero(aval) if isinstance(t, Zero) else t
+                for aval, t in zip(self.base.in_avals, one[4], strict=True)
+            ]
+            found = self.base.jvp(one[0], one[3], one[1], one[4], one[2])
+            nonzero[:] = [not isinstance(x, Zero) for x in found]
+            return [x for x in found if not isinstance(x, Zero)]
+
+        found, found_axes = batch_flat(
+            lane, self.size, [axes[n] for n in kept], [every[n] for n in kept], self.name
+        )
+        each = iter(zip(found, found_axes, strict=True))
+        return [
+            force_axis(*next(each), 0, self.size) if flag else Zero(aval)
+            for flag, aval in zip(nonzero, self.out_avals, strict=True)
         ]
 
 
@@ -126,22 +205,12 @@ def _linear_jvp(
     primals: Sequence[Any], tangents: Sequence[Any], *, linear: LinearMap
 ) -> tuple[list[Any], list[Any]]:
     count = len(primals) - len(linear.in_avals)
-    residuals, directions = primals[:count], tangents[count:]
-    outs = apply_linear(linear, residuals, primals[count:])
-    found: list[Any] = [Zero(aval) for aval in linear.out_avals]
-    if not all(isinstance(t, Zero) for t in directions):
-        found = apply_linear(linear, residuals, [instantiate_zero(t) for t in directions])
-    flags = [not isinstance(t, Zero) for t in tangents[:count]]
-    if any(flags):
-        both, nonzero = jvp_program(linear.forward(), [*flags, *[False] * len(directions)])
-        only, constants = arranged(both, None, range(len(outs), len(both.outputs)))
-        given = [t for t, flag in zip(tangents, flags, strict=False) if flag]
-        more = iter(evaluate(only, [*constants, *primals, *given]))
-        for n, flag in enumerate(nonzero):
-            if flag:
-                t = next(more)
-                found[n] = t if isinstance(found[n], Zero) else add(found[n], t)
-    return outs, found
+    outs = apply_linear(linear, primals[:count], primals[count:])
+    found = linear.jvp(
+        primals[:count], tangents[:count], primals[count:], tangents[count:], outs
+    )
+    kept = len(outs) - linear.n_aux
+    return outs, [*found[:kept], *(Zero(aval) for aval in linear.out_avals[kept:])]
 
 
 def _linear_transpose(

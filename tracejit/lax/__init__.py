@@ -21,8 +21,10 @@ from tracejit.control.collectives import (
     psum_scatter,
     pswapaxes,
 )
+from tracejit.control.linear_solve import custom_linear_solve
 from tracejit.control.loops import fori_loop
 from tracejit.control.loops import map_ as map
+from tracejit.control.root import custom_root
 from tracejit.control.scan import scan
 from tracejit.control.while_loop import while_loop
 from tracejit.lax.elementwise import (
@@ -205,6 +207,8 @@ __all__ = [
     "cummin",
     "cumprod",
     "cumsum",
+    "custom_linear_solve",
+    "custom_root",
     "digamma",
     "div",
     "dot",
