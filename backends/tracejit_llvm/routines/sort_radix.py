@@ -1,10 +1,14 @@
 """Long rows: a least significant digit first radix sort.
 
-Each pass moves the words of one digit's order from one half of scratch memory to the other, those
-of equal digits in the order they had.  A digit that all keys share needs no pass.  Middling rows
-are sorted each by one thread, in ``rows``.  A very long row is cut into blocks, which threads count
-and move, in launches that follow one another: ``prepare``, ``load``, for each digit ``count``,
-``offsets`` and ``move``, then ``store`` and ``finish``.
+Each pass moves the words from one half of scratch memory to the other in the order of one digit,
+those of equal digits in the order they had.  A digit that all keys share needs no pass, nor do the
+last ones, if the others tell almost all keys apart, as the frequencies of their values let expect:
+what is out of order then is put in its place one by one, and should that become too much, there are
+passes by all digits after all.
+
+Middling rows are sorted each by one thread, in ``rows``.  A very long row is cut into blocks, which
+threads count and move, in launches that follow one another: ``prepare``, ``load``, ``choose``, for
+each digit ``count``, ``offsets`` and ``move``, then ``settle``, ``store`` and ``finish``.
 """
 
 from __future__ import annotations
@@ -14,15 +18,23 @@ from functools import partial
 
 from tracejit_llvm.routines.sort_rows import ROW_PARAMETERS, Rows, SortForm
 from tracejit_llvm.routines.writing import Function, Kernel, Typed, module_text
-from tracejit_llvm.text import vector
+from tracejit_llvm.text import float_text, vector
 
 __all__ = ["HEAD", "counters_of", "digits_of", "radix_text", "word_bytes"]
 
 HEAD = 64
-"""Bytes before the words of a very long row: the bits that some key has, those that all have, and
-whether there is something unusual."""
-WIDE_DIGIT, DIGIT = 11, 8
-"""Bits of a digit of keys of 64 bits, and of shorter ones."""
+"""Bytes before the words of a very long row: the bits that some key has, those that all have,
+whether there is something unusual, and which passes are wanted."""
+DIGIT = 8
+"""Bits of a digit."""
+TIES = 0.25
+"""Keys for each one that the digits of passes may fail to tell from it, as is expected."""
+MOVES = 8
+"""Moves of words for each one after which passes are quicker."""
+SAMPLE = 4096
+"""Words of a very long row whose digits are looked at."""
+PARTIAL = 1 << 62
+"""Is added to the passes that are wanted if they leave out digits that vary."""
 
 
 def digits_of(form: SortForm) -> list[tuple[int, int]]:
@@ -44,7 +56,7 @@ class _Radix(Rows):
     def __init__(self, form: SortForm) -> None:
         super().__init__(form)
         k = self.keys
-        width = WIDE_DIGIT if k.bits == 64 else DIGIT
+        width = DIGIT
         self.counters = 1 << width
         self.digits = [
             (k.shift + low, min(width, k.bits - low)) for low in range(0, k.bits, width)
@@ -54,15 +66,19 @@ class _Radix(Rows):
     def text(self, long: bool) -> str:
         if self.keys.special:
             self.write_restore()
+        self.write_choice()
+        self.write_settle()
         if not long:
             self.write_sort()
             self.write_rows()
             return module_text(self.module)
         self.write_prepare()
         self.write_load()
+        self.write_choose()
         self.write_count()
         self.write_offsets()
         self.write_move()
+        self.write_settle_long()
         self.write_store()
         self.write_finish()
         return module_text(self.module)
@@ -135,19 +151,25 @@ class _Radix(Rows):
             for n, (shift, bits) in enumerate(self.digits):
                 digit = self.digit(f, high, shift, bits)
                 self.take_number(f, "%counts", f.i("add", digit, n * self.counters))
-            return [f.i("or", state[0], unusual, "i1")] if k.special else []
+            new = [f.i("or", state[0], high, k.word), f.i("and", state[1], high, k.word)]
+            return [*new, f.i("or", state[2], unusual, "i1")] if k.special else new
 
-        odd = f.loop(0, "%length", read, self.flag)
+        start = [(k.word, "0"), (k.word, "-1"), *self.flag]
+        some, all_, *odd = f.loop(0, "%length", read, start)
+        varying = f.i("xor", some, all_, k.word)
+        if k.word != "i64":
+            varying = f.op(f"zext {k.word} {varying} to i64")
+        total = ("i64", "%length")
+        given = (("ptr", "%counts"), total, total, ("i64", varying))
+        chosen = f.invoke("choice", *given, result="i64")
         source, target = "%words", "%others"
-        length = f.op("trunc i64 %length to i32")
         for n, (shift, bits) in enumerate(self.digits):
             counts = f.at("%counts", n * self.counters, "i32")
-            first = k.high(f, f.load(k.stored, source, align=k.nbytes))
-            same = f.load("i32", counts, self.digit(f, first, shift, bits))
             moved = partial(self.whole_pass, f, source, target, counts, shift, bits)
             kept = partial(list[str], (source, target))
-            wanted = f.i("ne", same, length, "i32")
+            wanted = f.i("ne", f.i("and", chosen, 1 << n), 0)
             source, target = f.when(wanted, moved, kept, ["ptr", "ptr"])
+        self.settled(f, chosen, source, target, "%counts", "%length")
 
         def write(at: str, _: list[str]) -> None:
             self.write(f, at, f.load(k.stored, source, at, align=k.nbytes))
@@ -164,6 +186,131 @@ class _Radix(Rows):
         self.sums(f, counts)
         self.shift_words(f, source, target, counts, "0", "%length", shift, bits)
         return [target, source]
+
+    def settled(
+        self, f: Function, chosen: str, source: str, target: str, counts: str, length: str
+    ) -> None:
+        """Append what must follow passes that left out digits."""
+        pointers = [("ptr", p) for p in (source, target, counts)]
+
+        def go() -> None:
+            f.invoke("settle", *pointers, ("i64", length))
+
+        f.when(f.i("ne", f.i("and", chosen, PARTIAL), 0), go)
+
+    # ------------------------------------------------------------------ fewer passes
+    def write_choice(self) -> None:
+        """Write ``choice(counts, counted, length, varying)``: a bit for each wanted pass."""
+        parameters = [("ptr", "%counts"), ("i64", "%counted"), ("i64", "%length")]
+        f = Function(self.module, "choice", [*parameters, ("i64", "%varying")], "i64")
+        full, wide = vector("float", 16), vector("i32", 16)
+        counted = f.op("sitofp i64 %counted to float")
+        square = f.op(f"fmul float {counted}, {counted}")
+        ties = f.op("sitofp i64 %length to float")
+        chosen, left = "0", "false"
+        for n, (shift, bits) in reversed(list(enumerate(self.digits))):
+            counts = f.at("%counts", n * self.counters, "i32")
+            varies = f.i("ne", f.i("and", "%varying", ((1 << bits) - 1) << shift), 0)
+            many = f.op(f"fcmp ogt float {ties}, {float_text(TIES, 'float')}")
+            wanted = f.i("and", varies, many, "i1")
+
+            def meet(counts: str = counts, ties: str = ties) -> list[str]:
+                """Multiply by the chance that two keys share the digit."""
+
+                def add(d: str, state: list[str]) -> list[str]:
+                    own = f.load(wide, f.at(counts, d, "i32"), align=4)
+                    x = f.op(f"uitofp {wide} {own} to {full}")
+                    return [f.op(f"fadd {full} {state[0]}, {f.op(f'fmul {full} {x}, {x}')}")]
+
+                (sums,) = f.loop(0, self.counters, add, [(full, "zeroinitializer")], 16)
+                total = f.call(
+                    "float", "llvm.vector.reduce.fadd.v16f32", ("float", "0.0"), (full, sums),
+                    flags="reassoc ",
+                )  # fmt: skip
+                return [f.op(f"fmul float {ties}, {f.op(f'fdiv float {total}, {square}')}")]
+
+            (ties,) = f.when(wanted, meet, partial(list[str], (ties,)), ["float"])
+            chosen = f.i("or", chosen, f.choose(wanted, 1 << n, 0))
+            omitted = f.i("and", varies, f.op(f"xor i1 {wanted}, true"), "i1")
+            left = f.i("or", left, omitted, "i1")
+        f.end(f.i("or", chosen, f.choose(left, PARTIAL, 0)))
+
+    def key(self, f: Function, word: str) -> str:
+        """Append the key of a word."""
+        high = self.keys.high(f, word)
+        return f.i("lshr", high, self.keys.shift, self.keys.word) if self.keys.shift else high
+
+    def write_settle(self) -> None:
+        """Write ``settle(words, others, counts, length)``, which sorts what is almost sorted."""
+        k = self.keys
+        pointers = [("ptr", p) for p in ("%words", "%others", "%counts")]
+        f = Function(self.module, "settle", [*pointers, ("i64", "%length")])
+        most = f.i("mul", "%length", MOVES)
+
+        def word_at(at: str) -> str:
+            return f.load(k.stored, "%words", at, align=k.nbytes)
+
+        def put(word: str, at: str) -> None:
+            f.store(k.stored, word, "%words", at, align=k.nbytes)
+
+        def one(state: list[str]) -> tuple[str, list[str]]:
+            at, last, moves = state
+            word = word_at(at)
+            own = self.key(f, word)
+
+            def insert() -> list[str]:
+                def back(state: list[str]) -> tuple[str, list[str]]:
+                    before = f.i("sub", state[0], 1)
+                    put(word_at(before), state[0])
+                    inside = f.i("sgt", before, 0)
+                    further = f.greatest(f.i("sub", before, 1), 0)
+                    more = f.i("ugt", self.key(f, word_at(further)), own, k.word)
+                    return f.i("and", inside, more, "i1"), [before]
+
+                (to,) = f.repeat([("i64", at)], back)
+                put(word, to)
+                return [last, f.i("add", moves, f.i("sub", at, to))]
+
+            less = f.i("ult", own, last, k.word)
+            greatest, moved = f.when(less, insert, lambda: [own, moves], [k.word, "i64"])
+            following = f.i("add", at, 1)
+            inside = f.i("slt", following, "%length")
+            again = f.i("and", inside, f.i("slt", moved, most), "i1")
+            return again, [following, greatest, moved]
+
+        first = self.key(f, word_at("0"))
+        start = [("i64", "1"), (k.word, first), ("i64", "0")]
+        done = f.repeat(start, one)
+
+        def all_passes() -> None:
+            def both(n: str, _: list[str]) -> None:
+                ways = (("%words", "%others"), ("%others", "%words"))
+                for m, (source, target) in enumerate(ways):
+                    shift = f.i("add", f.i("mul", f.i("add", n, m), DIGIT), k.shift)
+                    mask = str((1 << DIGIT) - 1)
+                    if k.word != "i64":
+                        shift = f.op(f"trunc i64 {shift} to i32")
+                    self.clear(f, "%counts", self.counters)
+                    self.count(f, source, "%counts", "0", "%length", shift, mask)
+                    self.sums(f, "%counts")
+                    self.shift_words(f, source, target, "%counts", "0", "%length", shift, mask)
+
+            f.loop(0, len(self.digits), both, step=2)
+
+        f.when(f.i("sge", done[2], most), all_passes)
+        f.end()
+
+    def count(
+        self, f: Function, source: str, counts: str, lo: str, hi: str, shift: str, mask: str
+    ) -> None:
+        """Append the counting of the values of a digit."""
+        k = self.keys
+
+        def one(at: str, _: list[str]) -> None:
+            word = k.high(f, f.load(k.stored, source, at, align=k.nbytes))
+            self.take_number(f, counts, self.digit(f, word, shift, mask))
+
+        f.loop(lo, hi, one)
 
     def invoke_restore(self, f: Function, row: list[Typed]) -> None:
         f.invoke("restore", *row)
@@ -223,14 +370,11 @@ class _Radix(Rows):
 
     def passes(self, f: Kernel) -> tuple[str, str, str]:
         """Append whether the pass of this launch is wanted, and where from and where to."""
-        some, all_ = f.load("i64", self.head), f.load("i64", self.head, 1)
-        varying = f.i("xor", some, all_)
-        odd, wanted, number = "0", "false", f.size(7)
-        for n, (shift, bits) in enumerate(self.digits):
-            own = f.i("ne", f.i("and", varying, ((1 << bits) - 1) << shift), 0)
-            wanted = f.choose(f.i("eq", number, n), own, wanted, "i1")
-            before = f.i("and", own, f.i("sgt", number, n), "i1")
-            odd = f.i("xor", odd, f.op(f"zext i1 {before} to i64"))
+        chosen, number = f.load("i64", self.head, 3), f.size(7)
+        here = f.i("shl", 1, number)
+        wanted = f.i("ne", f.i("and", chosen, here), 0)
+        earlier = f.i("and", chosen, f.i("sub", here, 1))
+        odd = f.i("and", f.call("i64", "llvm.ctpop.i64", ("i64", earlier)), 1)
         turned = f.i("ne", odd, 0)
         source = f.choose(turned, self.others, self.words, "ptr")
         target = f.choose(turned, self.words, self.others, "ptr")
@@ -249,7 +393,7 @@ class _Radix(Rows):
 
     def write_prepare(self) -> None:
         f = self.begin_long("prepare")
-        for n, value in enumerate((0, -1, 0)):
+        for n, value in enumerate((0, -1, 0, 0)):
             f.store("i64", str(value), self.head, n)
         f.end()
 
@@ -288,8 +432,36 @@ class _Radix(Rows):
         self.each_block(f, block)
         f.end()
 
-    def write_count(self) -> None:
+    def write_choose(self) -> None:
+        """Write the launch that looks at some words, and chooses the passes."""
         k = self.keys
+        f = self.begin_long("choose")
+        self.clear(f, self.counts, self.counters * len(self.digits))
+        apart = f.greatest(f.i("sdiv", self.length, SAMPLE), 1)
+        counted = f.least(self.length, SAMPLE)
+
+        def look(at: str, _: list[str]) -> None:
+            place = f.i("mul", at, apart)
+            high = k.high(f, f.load(k.stored, self.words, place, align=k.nbytes))
+            for n, (shift, bits) in enumerate(self.digits):
+                digit = self.digit(f, high, shift, bits)
+                self.take_number(f, self.counts, f.i("add", digit, n * self.counters))
+
+        f.loop(0, counted, look)
+        varying = f.i("xor", f.load("i64", self.head), f.load("i64", self.head, 1))
+        numbers = [("i64", v) for v in (counted, self.length, varying)]
+        chosen = f.invoke("choice", ("ptr", self.counts), *numbers, result="i64")
+        f.store("i64", chosen, self.head, 3)
+        f.end()
+
+    def write_settle_long(self) -> None:
+        f = self.begin_long("settle_long")
+        _, source, target = self.passes(f)
+        chosen = f.load("i64", self.head, 3)
+        self.settled(f, chosen, source, target, self.counts, self.length)
+        f.end()
+
+    def write_count(self) -> None:
         f = self.begin_long("count")
         wanted, source, _ = self.passes(f)
         shift, mask = self.own_digit(f)
@@ -298,11 +470,7 @@ class _Radix(Rows):
             counts = self.own_counts(f, b)
             self.clear(f, counts, self.counters)
 
-            def one(at: str, _: list[str]) -> None:
-                word = k.high(f, f.load(k.stored, source, at, align=k.nbytes))
-                self.take_number(f, counts, self.digit(f, word, shift, mask))
-
-            f.loop(lo, hi, one)
+            self.count(f, source, counts, lo, hi, shift, mask)
 
         f.when(wanted, lambda: self.each_block(f, block))
         f.end()

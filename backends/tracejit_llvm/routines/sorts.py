@@ -131,15 +131,17 @@ def _one_key(
 
         launch("prepare", False)
         launch("load", True)
+        launch("choose", False)
         for n, (low, bits) in enumerate(digits):
             own = (n, low, (1 << bits) - 1)
             launch("count", True, own)
             launch("offsets", False, own)
             launch("move", True, own)
+        launch("settle_long", False, (len(digits),))
         launch("store", True, (len(digits),))
         if not form.indexed:
             launch("finish", False)
-    scratch = start + HEAD + halves + 4 * counters * (blocks + 1)
+    scratch = start + HEAD + halves + 4 * counters * max(blocks + 1, len(digits))
     return LibrarySteps(tuple(steps), aligned(scratch))
 
 

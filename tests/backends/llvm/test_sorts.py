@@ -98,6 +98,21 @@ def test_digits_that_all_keys_share_are_left_out(library: Any) -> None:
         check(library, (35, 2000, 1), [x[:70_000], np.arange(70_000)], 1)
 
 
+@pytest.mark.parametrize("size", [3000, 70_001])
+@pytest.mark.parametrize("kind", ["u64", "u32", "i64"])
+def test_digits_that_repeat_each_other_deceive_nobody(library: Any, size: int, kind: str) -> None:
+    """By their frequencies three of them tell all keys apart, but they say the same."""
+    rng = np.random.default_rng(0)
+    high = rng.integers(0, 256, size).astype(DTYPES[kind])
+    bits = 8 * high.dtype.itemsize
+    x = rng.integers(0, 2 ** (bits - 25), size).astype(DTYPES[kind])
+    for n in (1, 2, 3):
+        x |= high << high.dtype.type(bits - 8 * n)
+    check(library, (1, size, 1), [x], 1)
+    check(library, (1, size, 1), [x, np.arange(size)], 1)
+    check(library, (1, size, 1), [x % 100, x, np.arange(size)], 2)
+
+
 def test_all_ways_are_tried() -> None:
     def way(shape: tuple[int, ...]) -> str:
         return sort_steps((*shape, 1), [DTYPES["f64"]]).steps[0].function.name
