@@ -475,3 +475,12 @@ def test_a_primitive_without_a_rule_is_named_with_its_line() -> None:
         with pytest.raises(MissingRuleError, match=rf"(?s){name}.*nobody knows.*fun.*the line"):
             jet(called, (1.0,), ([1.0, 0.0],))
     del PRIMITIVES[name]
+
+
+def test_a_callback_is_named_with_its_line() -> None:
+    def fun(x: Any) -> Any:
+        return tracejit.pure_callback(np.sin, x, x) * 2  # the line
+
+    for called in (fun, tracejit.jit(fun)):
+        with pytest.raises(MissingRuleError, match=r"(?s)pure_callback.*fun.*the line"):
+            jet(called, (np.ones(2),), ([np.ones(2), np.ones(2)],))

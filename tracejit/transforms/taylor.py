@@ -61,7 +61,7 @@ them, called if they are needed.  If the primitive has several outputs both resu
 class JetTracer(Tracer):
     """A primal and the terms of its series, values of the parent interpreter."""
 
-    __slots__ = ("_terms", "_where", "primal")
+    __slots__ = ("_parent", "_terms", "_where", "primal")
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class JetTracer(Tracer):
         where: Any = None,
     ) -> None:
         self.interpreter = interpreter
+        self._parent = interpreter.parent
         self.primal = primal
         self.aval = get_aval(primal)
         self._terms = terms
@@ -81,8 +82,14 @@ class JetTracer(Tracer):
         """The terms, computed when they are first asked for."""
         if callable(self._terms):
             # A rule of forward mode computes its output too, and few of them make use of it.
-            with interpreting(self.interpreter.parent), replaying(self._where):  # type: ignore[attr-defined]
-                self._terms = self._terms()
+            try:
+                with interpreting(self._parent), replaying(self._where):
+                    self._terms = self._terms()
+            except MissingRuleError as error:
+                line = describe(self._where)
+                if line in str(error):
+                    raise
+                raise MissingRuleError(f"jet: {error}\n  because of {line}") from None
         return self._terms
 
     @property
