@@ -10,10 +10,13 @@ import pytest
 
 import tracejit.numpy as tnp
 from tracejit.control.branch import cond
+from tracejit.control.checkpoint import checkpoint
+from tracejit.control.checkpoint_policies import treeverse
 from tracejit.control.loops import fori_loop
 from tracejit.control.scan import scan
 from tracejit.control.treeverse import advances
 from tracejit.control.while_loop import while_loop
+from tracejit.core.errors import ShapeError, StructureError
 from tracejit.core.primitive import Primitive, define
 from tracejit.experimental.jet import jet
 from tracejit.runtime.jit import jit
@@ -26,6 +29,7 @@ from tracejit.transforms.api import (
     jvp,
     make_program,
     value_and_grad,
+    vjp,
     vmap,
 )
 
@@ -376,6 +380,55 @@ def test_a_loop_of_unknown_length_runs_few_steps_more(
     known = n + (advances(n, snapshots) - (n - 1)) + n
     assert known <= count() <= 1.15 * known
     np.testing.assert_allclose(got, stored, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.usefixtures("only_compiled")
+@pytest.mark.parametrize(("n", "snapshots"), [(100, 7), (6, 1), (30, 30)])
+def test_a_policy_says_how_many_snapshots(
+    n: int, snapshots: int, count: Callable[[], int]
+) -> None:
+    stored = grad(lambda u: heat(n, u) * 2)(GRID)
+    count()
+    kept = checkpoint(lambda u: heat(n, u) * 2, policy=treeverse(snapshots))
+    got = jit(grad(kept))(GRID)
+    assert count() == n + (advances(n, snapshots) - (n - 1)) + n
+    np.testing.assert_allclose(got, stored, rtol=1e-12, atol=1e-14)
+    unknown = checkpoint(lambda n, u: heat(n, u) * 2, policy=treeverse(snapshots))
+    got = jit(grad(unknown, 1))(np.int64(n), GRID)
+    assert n + (advances(n, snapshots) - (n - 1)) + n <= count()
+    np.testing.assert_allclose(got, stored, rtol=1e-12, atol=1e-14)
+
+
+def test_policies_and_bounds_under_other_transformations() -> None:
+    def f(n: Any, x: Any) -> Any:
+        return tnp.sum(fori_loop(0, n, lambda _, y: step(y, W), x) * W)
+
+    wanted = grad(lambda x: unrolled(9, x, W))(X)
+    kept = checkpoint(f, policy=treeverse(2))
+    close([grad(kept, 1)(np.int64(9), X)], [wanted])
+    close([grad(jit(kept), 1)(np.int64(9), X)], [wanted])
+    close([vmap(grad(kept, 1), (0, None))(np.array([9, 4]), X)[0]], [wanted])
+    np.testing.assert_allclose(
+        jacrev(grad(kept, 1), 1)(np.int64(9), X),
+        hessian(lambda x: unrolled(9, x, W))(X),
+        rtol=1e-11,
+        atol=1e-13,
+    )
+    run = lambda x: scan(lambda y, _: (step(y, W), y), x, None, length=9)
+    (y, ys), pullback = vjp(run, X, memory=100)
+    cts = (tnp.cos(y), tnp.sin(ys))
+    close(pullback(cts), vjp(run, X)[1](cts))
+    rows = jacrev(lambda x: run(x)[0], memory=100)(X)
+    np.testing.assert_allclose(rows, jacfwd(lambda x: run(x)[0])(X), rtol=1e-12, atol=1e-14)
+
+
+def test_bounds_that_are_none() -> None:
+    with pytest.raises(StructureError, match="grad: memory must be a number of bytes"):
+        grad(powers, memory=0)
+    with pytest.raises(StructureError, match=r"vjp: memory must be .* got 'much'"):
+        vjp(tnp.sin, 1.0, memory="much")
+    with pytest.raises(ShapeError, match="at least 1 snapshot is needed; got 0"):
+        treeverse(0)
 
 
 @pytest.mark.usefixtures("only_compiled")

@@ -17,6 +17,7 @@ from tracejit.control.call import call_p
 from tracejit.control.checkpoint_policies import Policy
 from tracejit.control.interpret import interpret
 from tracejit.control.programs import arranged, callees, interned, used_inputs, wrapped
+from tracejit.control.treeverse import Treeverse
 from tracejit.core.errors import StructureError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.pytree import tree_flatten
@@ -33,6 +34,7 @@ from tracejit.transforms.partial_eval import (
     PartialEvalInterpreter,
     partial_eval_program,
     partial_eval_rules,
+    snapshots_kept,
 )
 from tracejit.transforms.stage import (
     evaluate,
@@ -71,7 +73,8 @@ def checkpoint(
     policy : callable, optional
         Which intermediate values may be stored, one of :mod:`tracejit.checkpoint_policies`; by
         default none.  Functions jitted inside are looked into; a loop or a branch is one
-        operation, which is run again unless the policy takes it as a whole.
+        operation, which is run again unless the policy takes it as a whole, or is
+        :func:`~tracejit.checkpoint_policies.treeverse`.
     static_argnums : int or sequence of int
         Positional arguments that are no arrays: `fun` gets them as they are.
     static_argnames : str or iterable of str
@@ -257,7 +260,8 @@ def _checkpoint_partial_eval(
     params = dict(params)
     program, policy, prevent_cse = params.pop("program"), params["policy"], params["prevent_cse"]
     unknown = [interpreter.is_unknown(x) for x in operands]
-    known, rest, unknown_out, count = partial_eval_program(program, unknown)
+    with snapshots_kept(policy.snapshots if isinstance(policy, Treeverse) else None):
+        known, rest, unknown_out, count = partial_eval_program(program, unknown)
     given = [x for x, u in zip(operands, unknown, strict=True) if not u]
     if policy is not None and any(eq.primitive is call_p for eq in known.equations):
         whole = known

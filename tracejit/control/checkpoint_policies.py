@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracejit.control.checkpoint_name import name_p
+from tracejit.control.treeverse import treeverse
 from tracejit.core.primitive import Primitive
 from tracejit.ops.contraction import dot_general_p
 
@@ -27,6 +28,7 @@ __all__ = [
     "save_anything_except_these_names",
     "save_from_both_policies",
     "save_only_these_names",
+    "treeverse",
 ]
 
 Policy = Callable[..., bool]

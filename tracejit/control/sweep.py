@@ -37,7 +37,7 @@ from tracejit.transforms.partial_eval import (
     PartialEvalInterpreter,
     partial_eval_program,
     partial_eval_rules,
-    snapshot_count,
+    snapshots_kept,
 )
 from tracejit.transforms.stage import evaluate
 from tracejit.transforms.transpose import backward_pass, transpose_program
@@ -320,11 +320,8 @@ def _sweep_transpose(cts: Sequence[Any], *operands: Any, **params: Any) -> list[
         late = [False] * len(found)
         along: list[Any] = []
     else:
-        token = snapshot_count.set(params["snapshots"])
-        try:
+        with snapshots_kept(params["snapshots"]):
             known, rest, late_, count = partial_eval_program(program, unknown)
-        finally:
-            snapshot_count.reset(token)
         late = list(late_)
         outs = evaluate(known, [x for x, u in zip(given, unknown, strict=True) if not u])
         n_known = len(outs) - count

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.core.errors import ShapeError
+from tracejit.core.primitive import Primitive
 from tracejit.ir.avals import ShapedArray
 
 __all__ = [
@@ -63,13 +64,18 @@ class Treeverse:
 
     snapshots: int
 
+    def __call__(self, primitive: Primitive, *avals: Any, **params: Any) -> bool:
+        """Store what is not in loops, and what loops keep."""
+        del primitive, avals, params
+        return True
+
 
 def treeverse(snapshots: int) -> Treeverse:
-    """Return the policy that lets loops keep a number of states for reverse mode.
+    """Let each loop keep a number of its states, and compute the others again.
 
-    Between them the states are computed again, by the binomial schedule: with ``s`` snapshots
+    The order in which that is done, the binomial one, needs the fewest steps: with ``s`` snapshots
     no step of a loop is run again more than ``r`` times as long as the loop has at most
-    ``(s + r)! / (s! r!)`` steps.
+    ``(s + r)! / (s! r!)`` steps.  What is not in loops is stored.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ from tracejit.transforms.flat import (
 )
 from tracejit.transforms.jvp import instantiate_zero, jvp_flat
 from tracejit.transforms.linearize import linearize_parts, vjp_flat
-from tracejit.transforms.partial_eval import memory_budget
+from tracejit.transforms.partial_eval import bounded_memory
 from tracejit.transforms.stage import evaluate, function_name, hoist_constants, stage
 from tracejit.transforms.transpose import backward_pass
 
@@ -113,8 +113,10 @@ def value_and_grad(
     allow_int : bool
         Whether to allow integer leaves; their gradient has dtype float0.
     memory : int or str, optional
-        What the values that loops keep for the backward pass may take, in bytes or as
-        ``"64MB"``; beyond it they are computed again.  No bound by default.
+        What the values that a loop keeps for the backward pass may take, in bytes or as
+        ``"64MB"``; beyond it they are computed again, in the order that needs the fewest steps.
+        By default a loop of known length keeps what each trip leaves, and one of unknown length
+        16 to 64 of its states.
 
     Returns
     -------
@@ -143,16 +145,25 @@ def value_and_grad(
 _SIZE = re.compile(r"([\d.]+)\s*(k|M|G|T|)(i?)B?")
 
 
-def _bytes(name: str, memory: int | str | None) -> int | None:
-    if memory is None or isinstance(memory, int):
-        return memory
-    match = _SIZE.fullmatch(memory.strip())
-    if match is None:
+def in_bytes(name: str, memory: int | str | None) -> int | None:
+    """Return a bound on memory as a number of bytes.
+
+    Raises
+    ------
+    StructureError
+        If it is neither a positive number nor a text like ``"64MB"``.
+    """
+    if memory is None:
+        return None
+    match = _SIZE.fullmatch(memory.strip()) if isinstance(memory, str) else None
+    if match is not None:
+        number, prefix, binary = match.groups()
+        memory = int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
+    if isinstance(memory, str) or memory < 1:
         raise StructureError(
             f'{name}: memory must be a number of bytes or a text like "64MB"; got {memory!r}'
         )
-    number, prefix, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
+    return memory
 
 
 def _value_and_grad(
@@ -164,7 +175,7 @@ def _value_and_grad(
     allow_int: bool,
     memory: int | str | None,
 ) -> Callable[..., Any]:
-    budget = _bytes(name, memory)
+    budget = in_bytes(name, memory)
     argnums = normal_argnums(name, argnums)
 
     @named_like(name, fun)
@@ -175,14 +186,8 @@ def _value_and_grad(
             check_input(name, fun, position, tree, holomorphic, allow_int)
         leaves, treedef = tree_flatten(chosen)
         flat = FlatFunction(bind_positions(fun, positions, args, kwargs), treedef, has_aux)
-        if budget is None:
+        with bounded_memory(budget):
             outs, pullback = vjp_flat(flat, leaves)
-        else:
-            token = memory_budget.set(budget)
-            try:
-                outs, pullback = vjp_flat(flat, leaves)
-            finally:
-                memory_budget.reset(token)
         if flat.out_treedef != LEAF:
             count = f"{flat.count} array{'s' * (flat.count != 1)}"
             raise ShapeError(
@@ -305,7 +310,12 @@ def _tangents(
     ]
 
 
-def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+def vjp(
+    fun: Callable[..., Any],
+    *primals: Any,
+    has_aux: bool = False,
+    memory: int | str | None = None,
+) -> Any:
     """Evaluate a function and return its pullback (reverse mode).
 
     Parameters
@@ -316,6 +326,8 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         Where.
     has_aux : bool
         Whether `fun` returns ``(result, aux)``.
+    memory : int or str, optional
+        As for :func:`value_and_grad`.
 
     Returns
     -------
@@ -331,7 +343,8 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     in_avals = argument_avals("vjp", fun, range(len(primals)), primals)
     leaves, treedef = tree_flatten(primals)
     flat = FlatFunction(fun, treedef, has_aux)
-    outs, program, flags, nonzero_out = linearize_parts(flat, leaves)
+    with bounded_memory(in_bytes("vjp", memory)):
+        outs, program, flags, nonzero_out = linearize_parts(flat, leaves)
     keep = nonzero_out[: flat.count]
     program = dce(program.replace(outputs=program.outputs[: sum(keep)]))
     program, residuals = hoist_constants(program)

@@ -18,7 +18,7 @@ from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import eq
 from tracejit.ops.shape import reshape
 from tracejit.transforms.batching import batch_flat, force_axis
-from tracejit.transforms.derivatives import check_input, check_real_output
+from tracejit.transforms.derivatives import check_input, check_real_output, in_bytes
 from tracejit.transforms.flat import (
     FlatFunction,
     argument_avals,
@@ -32,6 +32,7 @@ from tracejit.transforms.flat import (
 )
 from tracejit.transforms.jvp import jvp_flat
 from tracejit.transforms.linearize import vjp_flat
+from tracejit.transforms.partial_eval import bounded_memory
 
 __all__ = ["hessian", "jacfwd", "jacobian", "jacrev"]
 
@@ -159,6 +160,7 @@ def jacrev(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    memory: int | str | None = None,
 ) -> Callable[..., Any]:
     """Return a function that evaluates the Jacobian of `fun`, row by row (reverse mode).
 
@@ -170,6 +172,8 @@ def jacrev(
         As for :func:`jacfwd`; inputs may be complex, outputs must be real unless `holomorphic`.
     allow_int : bool
         Whether to allow integer leaves; their derivative has dtype float0.
+    memory : int or str, optional
+        As for :func:`value_and_grad`.
 
     Returns
     -------
@@ -177,7 +181,7 @@ def jacrev(
         As for :func:`jacfwd`.
     """
 
-    return _jacrev("jacrev", fun, argnums, has_aux, holomorphic, allow_int)
+    return _jacrev("jacrev", fun, argnums, has_aux, holomorphic, allow_int, memory)
 
 
 def _jacrev(
@@ -187,7 +191,9 @@ def _jacrev(
     has_aux: bool,
     holomorphic: bool,
     allow_int: bool = False,
+    memory: int | str | None = None,
 ) -> Callable[..., Any]:
+    budget = in_bytes(name, memory)
     argnums = normal_argnums(name, argnums)
 
     @named_like(name, fun)
@@ -198,7 +204,8 @@ def _jacrev(
             check_input(name, fun, position, tree, holomorphic, allow_int)
         leaves, treedef = tree_flatten(chosen)
         flat = FlatFunction(bind_positions(fun, positions, args, kwargs), treedef, has_aux)
-        outs, pullback = vjp_flat(flat, leaves)
+        with bounded_memory(budget):
+            outs, pullback = vjp_flat(flat, leaves)
         inputs = [get_aval(x) for x in leaves]
         avals = [get_aval(x) for x in outs]
         per_out = []

@@ -28,12 +28,14 @@ from tracejit.transforms.stage import (
 
 __all__ = [
     "PartialEvalInterpreter",
+    "bounded_memory",
     "inside_loop",
     "memory_budget",
     "partial_eval_program",
     "partial_eval_rules",
     "residuals_stack",
     "snapshot_count",
+    "snapshots_kept",
 ]
 
 memory_budget: ContextVar[int | None] = ContextVar("memory_budget", default=None)
@@ -46,6 +48,26 @@ snapshot_count: ContextVar[int | None] = ContextVar("snapshot_count", default=No
 residuals_stack: ContextVar[bool] = ContextVar("residuals_stack", default=False)
 """Whether residuals are stored once a trip of a loop around, so that a loop inside had better keep
 no states but run again."""
+
+
+@contextlib.contextmanager
+def bounded_memory(budget: int | None) -> Iterator[None]:
+    """Bound what the residuals of loops may take; None leaves the bound as it is."""
+    token = memory_budget.set(memory_budget.get() if budget is None else budget)
+    try:
+        yield
+    finally:
+        memory_budget.reset(token)
+
+
+@contextlib.contextmanager
+def snapshots_kept(count: int | None) -> Iterator[None]:
+    """Bound how many states a loop keeps; None leaves the bound as it is."""
+    token = snapshot_count.set(snapshot_count.get() if count is None else count)
+    try:
+        yield
+    finally:
+        snapshot_count.reset(token)
 
 
 @contextlib.contextmanager
