@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tracejit
 import tracejit.numpy as tnp
 from tracejit.control.branch import cond
 from tracejit.control.checkpoint import checkpoint
@@ -479,3 +480,23 @@ def test_taylor_mode_of_a_gradient() -> None:
     of_loop = jet(lambda x: grad(powers, 1)(np.int64(5), x, W), (X,), (direction,))
     wanted = jet(grad(lambda x: unrolled(5, x, W)), (X,), (direction,))
     close([of_loop[0], *of_loop[1]], [wanted[0], *wanted[1]], 1e-10)
+
+
+@pytest.mark.usefixtures("only_compiled")
+@pytest.mark.parametrize("memory", [None, 17])
+@pytest.mark.parametrize("static", [False, True])
+def test_effects_happen_once(static: bool, memory: int | None) -> None:
+    seen: list[float] = []
+
+    def f(x: Any, n: Any) -> Any:
+        def trip(_: Any, y: Any) -> Any:
+            tracejit.debug.callback(lambda y: seen.append(float(y)), y)
+            return tnp.sin(y) * 1.1
+
+        return fori_loop(0, 20 if static else n, trip, x)
+
+    jit(grad(f, memory=memory))(0.5, np.int64(20))
+    wanted = [0.5]
+    for _ in range(19):
+        wanted.append(np.sin(wanted[-1]) * 1.1)
+    np.testing.assert_allclose(seen, wanted, rtol=1e-13)
