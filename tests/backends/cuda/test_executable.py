@@ -185,3 +185,21 @@ def test_the_source_is_shown() -> None:
     assert "__global__" in executable.text("cuda")
     with pytest.raises(ValueError, match="'cuda'"):
         executable.text("llvm")
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_gradients_of_loops_of_unknown_length(library: bool) -> None:
+    def step(u: Any, w: Any) -> Any:
+        return tnp.sin(u @ w) + 0.1 * u if library else tnp.sin(u) * w
+
+    def f(n: Any, u: Any, w: Any) -> Any:
+        return tnp.sum(tj.lax.fori_loop(0, n, lambda _, v: step(v, w), u) ** 2)
+
+    launches = set()
+    for n in (1, 23, 0):
+        # room for five states: longer loops are run again in part
+        gradient = tj.grad(f, (1, 2), memory=5 * 8 * 24 * 24)
+        _, runtime = run(gradient, np.int64(n), matrix(24), matrix(24) * 8)
+        launches.add(len(runtime.launches))
+    # the loops run on the device
+    assert library or len(launches) == 1
