@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
+import sys
 import threading
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from pathlib import Path
 
 from tracejit.backend import Backend
 from tracejit.core.errors import TracejitError
@@ -56,10 +55,12 @@ def get_backend(name: str) -> Backend:
                 "after adding one, install it again."
             )
         make: Callable[[], Backend] = next(iter(points)).load()
-        count_as_ours(str(Path(inspect.getfile(make)).parent))  # its frames, when it calls back
         backend = make()
         missing = backend.is_available()
         if missing:
             raise BackendError(f"the backend {name!r} cannot run here: {missing}")
+        package = sys.modules.get(make.__module__.partition(".")[0])
+        for folder in getattr(package, "__path__", ()):
+            count_as_ours(folder)  # its frames, when it calls back
         _made[name] = backend
         return backend
