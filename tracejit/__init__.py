@@ -4,13 +4,27 @@ Pure functions written against :mod:`tracejit.numpy` are traced into a Program, 
 :func:`grad`, :func:`vmap` and :func:`jit` in any order, fused, and run as native code.
 """
 
-from tracejit import ad_checkpoint, debug, dtypes, lax, numpy, random, tree, tree_util
+from tracejit import (
+    ad_checkpoint,
+    custom_batching,
+    custom_derivatives,
+    debug,
+    dtypes,
+    flatten_util,
+    lax,
+    numpy,
+    random,
+    tree,
+    tree_util,
+)
 from tracejit.control import checkpoint_policies
 from tracejit.control.callbacks import io_callback, pure_callback
 from tracejit.control.checkpoint import checkpoint
 from tracejit.control.closures import closure_convert
 from tracejit.control.custom import custom_gradient, custom_jvp, custom_vjp
+from tracejit.control.stepwise import disable_jit
 from tracejit.core.array import Array
+from tracejit.core.source import named_call, named_scope
 from tracejit.core.tracer import Tracer
 from tracejit.experimental.jet import jet
 from tracejit.runtime.backends import known_backends
@@ -59,6 +73,8 @@ __all__ = [
     "checkpoint_policies",
     "closure_convert",
     "counters",
+    "custom_batching",
+    "custom_derivatives",
     "custom_gradient",
     "custom_jvp",
     "custom_vjp",
@@ -67,8 +83,10 @@ __all__ = [
     "device",
     "device_put",
     "devices",
+    "disable_jit",
     "dtypes",
     "eval_shape",
+    "flatten_util",
     "grad",
     "hessian",
     "io_callback",
@@ -84,6 +102,8 @@ __all__ = [
     "linearize",
     "make_jaxpr",
     "make_program",
+    "named_call",
+    "named_scope",
     "numpy",
     "pure_callback",
     "random",

@@ -11,6 +11,7 @@ from tracejit.control.carried import avals_of
 from tracejit.control.interpret import interpret
 from tracejit.control.lanes import one_by_one
 from tracejit.control.programs import arranged, interned, staged_body, used_inputs, wrapped
+from tracejit.control.stepwise import chosen
 from tracejit.core.errors import DTypeError, ShapeError, StructureError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.pytree import (
@@ -93,6 +94,9 @@ def cond(
         raise DTypeError(f"cond: pred must be bool or a real number; got {aval}")
     if not is_bool(aval.dtype):
         pred = ne(pred, aval.dtype.type(0))
+    known = chosen(pred)
+    if known is not None:
+        return (true_fun if known else false_fun)(*operands)
     index = convert_element_type(pred, INDEX)
     return _choose("cond", index, (false_fun, true_fun), operands)
 
@@ -134,8 +138,9 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     aval = _scalar("switch: index", index)
     if not is_integer(aval.dtype):
         raise DTypeError(f"switch: index must be an integer; got {aval}")
-    if len(branches) == 1:
-        return branches[0](*operands)
+    known = chosen(index)
+    if len(branches) == 1 or known is not None:
+        return branches[min(max(known or 0, 0), len(branches) - 1)](*operands)
     kind = aval.dtype.type
     last = min(len(branches) - 1, np.iinfo(aval.dtype).max)
     index = convert_element_type(clamp(kind(0), index, kind(last)), INDEX)

@@ -18,9 +18,9 @@ import numpy as np
 from tracejit.control.custom_given import GivenRules
 from tracejit.control.custom_rule import bind_custom
 from tracejit.control.custom_stages import Given
+from tracejit.control.stepwise import untransformed
 from tracejit.core.array import Array
 from tracejit.core.errors import DTypeError, MissingRuleError, StructureError
-from tracejit.core.interpreter import active
 from tracejit.core.pytree import tree_flatten, tree_flatten_with_path, tree_map, tree_unflatten
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.core.zeros import Zero
@@ -175,7 +175,7 @@ class _CustomFunction:
         dynamic = tuple(x for n, x in enumerate(args) if n not in positions)
         _check_leaves(given, dynamic, [n for n in range(len(args)) if n not in positions])
         leaves, in_treedef = tree_flatten(dynamic)
-        if active() is None and not any(isinstance(x, Tracer) for x in leaves):
+        if untransformed() and not any(isinstance(x, Tracer) for x in leaves):
             result = given.fun(*args)  # nobody transforms it
             check_outputs(given.fun, result, tree_flatten(result)[0])
             return tree_map(array_or_tracer, result)

@@ -14,8 +14,8 @@ from tracejit.control.closures import joined, value_here
 from tracejit.control.custom_leaves import leaf_name, result_leaves
 from tracejit.control.linear_map import LinearMap, apply_linear
 from tracejit.control.programs import arranged
+from tracejit.control.stepwise import untransformed
 from tracejit.core.errors import DTypeError, MissingRuleError, StructureError
-from tracejit.core.interpreter import active
 from tracejit.core.pytree import PyTreeDef, tree_flatten, tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Zero
@@ -95,7 +95,7 @@ def custom_linear_solve(
     avals = tuple(get_aval(x) for x in leaves)
     what = f"custom_linear_solve: the result of {function_name(solve)}"
     solver = Solver(what, solve, treedef, avals, "b", has_aux)
-    if active() is None:  # nobody differentiates
+    if untransformed():  # nobody differentiates
         outs = solver(matvec)(*map(array_or_tracer, leaves))
         return solver.result(outs)
 

@@ -18,7 +18,7 @@ from tracejit.control.linear_solve import (
     strong_leaves,
     tangents_of,
 )
-from tracejit.core.interpreter import active
+from tracejit.control.stepwise import untransformed
 from tracejit.core.pytree import tree_flatten, tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Zero
@@ -89,7 +89,7 @@ def custom_root(
     solver = Solver(
         f"custom_root: the result of {function_name(solve)}", solve, treedef, avals, like, has_aux
     )
-    if active() is None:  # nobody differentiates
+    if untransformed():  # nobody differentiates
         return solver.result(solver(f)(*map(array_or_tracer, leaves)))
 
     def value(*x: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from tracejit.control.programs import arranged, depends, staged_body, used_input
 from tracejit.control.pushforward import Split
 from tracejit.control.scan_split import ScanSplit
 from tracejit.control.scan_tape import over_budget, split_between_snapshots
+from tracejit.control.stepwise import scanned
 from tracejit.core.errors import ShapeError, StructureError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.pytree import PyTreeDef, tree_structure, tree_unflatten
@@ -111,6 +112,10 @@ def scan(
             )
         check_structure(f"scan: the carry returned by {name}", tree_structure(result[0]), treedef)
         return result
+
+    done = scanned(pair, init, xs, length, bool(reverse))
+    if done is not None:
+        return done[0], done[1]
 
     def outs(now: list[ShapedArray]) -> Sequence[ShapedArray]:
         nonlocal staged

@@ -12,6 +12,7 @@ from tracejit.control.interpret import interpret
 from tracejit.control.lanes import one_by_one
 from tracejit.control.programs import arranged, staged_body, used_inputs, wrapped
 from tracejit.control.pushforward import LinearLoop, Split, linear_along, push, pushforward_p
+from tracejit.control.stepwise import whiled
 from tracejit.control.tape import Recording, first_recording, record, tape_of
 from tracejit.control.treeverse import snapshots_within
 from tracejit.core.errors import DTypeError, MissingRuleError, StructureError
@@ -90,6 +91,9 @@ def while_loop(
     """
     check_callable("while_loop", cond_fun, "cond_fun")
     check_callable("while_loop", body_fun, "body_fun")
+    done = whiled(cond_fun, body_fun, init_val)
+    if done is not None:
+        return done[0]
     leaves, avals, treedef, names = avals_of("the value", init_val)
     name = function_name(body_fun)
     staged: tuple[Program, list[Any], PyTreeDef]

@@ -55,10 +55,21 @@ Atom = Var | Literal
 
 
 class Source(NamedTuple):
-    """Where the user wrote an operation: resolved to a line only when it is shown."""
+    """Where the user wrote an operation: resolved to a line only when it is shown.
+
+    Attributes
+    ----------
+    code : code object
+        The function.
+    offset : int
+        The instruction.
+    scope : str
+        The names that the user gave to what was in progress, ``"outer/inner"``.
+    """
 
     code: CodeType
     offset: int
+    scope: str = ""
 
     def line(self) -> int:
         """Return the line number of the instruction."""
@@ -69,7 +80,8 @@ class Source(NamedTuple):
         return line
 
     def __str__(self) -> str:
-        return f"{self.code.co_filename}:{self.line()} in {self.code.co_qualname}"
+        where = f"{self.code.co_filename}:{self.line()} in {self.code.co_qualname}"
+        return f"{where} [{self.scope}]" if self.scope else where
 
 
 class Equation(NamedTuple):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tracejit.control.call import call
+from tracejit.control.stepwise import jit_disabled
 from tracejit.core.array import Array, check_kept, uncommitted
 from tracejit.core.devices import default_place, device_at
 from tracejit.core.errors import DeviceError, DTypeError, StructureError
@@ -130,6 +131,8 @@ class JitFunction:
                 leaves[n] = x = adopted(x)
             avals.append(self._aval(x, args, kwargs))
         if traced:
+            if jit_disabled.get():
+                return self._fun(*args, **kwargs)
             return self._record(args, kwargs, leaves, treedef, avals)
         entry = self._entry(args, kwargs, leaves, treedef, avals)
         if entry.donated:
