@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.control.carried import avals_of
+from tracejit.control.guard import guarded
 from tracejit.control.interpret import interpret
 from tracejit.control.lanes import one_by_one
 from tracejit.control.programs import arranged, interned, staged_body, used_inputs, wrapped
@@ -77,7 +78,9 @@ def cond(
     Notes
     -----
     Under ``vmap`` with a `pred` of its own for every sample both functions run, on all samples,
-    and ``select`` chooses; if they have effects, one sample after another runs its own.
+    and ``select`` chooses: it costs what both cost.  What the other one makes of a sample does
+    not count, nor does its derivative, even where it is infinite or NaN.  If they have effects,
+    one sample after another runs its own.
 
     See Also
     --------
@@ -481,16 +484,19 @@ def _cond_batch(
         return one_by_one(cond_p, operands, axes, {"branches": branches})
     # Every lane chooses for itself: all branches run on all lanes, and each lane picks.
     chosen: list[Any] = []
+    numbers = move_axis(index, at, 0)
     for number, program in enumerate(branches):
+        here = eq(numbers, INDEX.type(number))
         batched_program, found = batch_program(program, size, others)
         outs = [
             force_axis(x, axis, 0, size)
-            for x, axis in zip(evaluate(batched_program, rest), found, strict=True)
+            for x, axis in zip(
+                evaluate(batched_program, guarded(program, here, rest, others)), found, strict=True
+            )
         ]
         if number == 0:
             chosen = outs
             continue
-        here = eq(move_axis(index, at, 0), INDEX.type(number))
         chosen = [_select(here, x, y) for x, y in zip(outs, chosen, strict=True)]
     return chosen, [0] * len(chosen)
 

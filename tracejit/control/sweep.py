@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tracejit.control.flat_loops import run_along
+from tracejit.control.guard import guarded
 from tracejit.control.interpret import interpret
 from tracejit.control.programs import Hoisted, arranged, united, used_inputs, wrapped
 from tracejit.core.primitive import Primitive, define
@@ -357,7 +358,8 @@ def _sweep_batch(
         n_state = 1 + len(p.consts)
         forward = _frozen(forward, n_state, len(p.state))
         backward = _frozen(backward, 1 + len(p.along()), len(p.carry))
-        p = p._replace(consts=[p.count, *p.consts], count=reduce_max(p.count, (a.count,)))
+        most = reduce_max(p.count, (a.count,)) if size else get_aval(p.count).dtype.type(0)
+        p = p._replace(consts=[p.count, *p.consts], count=most)
         a = a._replace(consts=[a.count, *a.consts], count=None)
     xs, x_axes = _slices(p.xs, a.xs)
     zs, z_axes = _slices(p.zs, a.zs)
@@ -430,9 +432,9 @@ def _frozen(program: Program, start: int, count: int) -> Program:
     """
 
     def step(k: Any, steps: Any, *inputs: Any) -> list[Any]:
-        outs = evaluate(program, [k, *inputs])
-        assert len(outs) == count  # what is stacked has a static length, which no lane changes
         going = lt(k, steps)
+        outs = evaluate(program, [k, *guarded(program, going, [k, *inputs])[1:]])
+        assert len(outs) == count  # what is stacked has a static length, which no lane changes
         old = inputs[start - 1 : start - 1 + count]
         return [select(going, new, x) for new, x in zip(outs, old, strict=True)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.control.carried import avals_of, check_structure, settle
+from tracejit.control.guard import guarded
 from tracejit.control.interpret import interpret
 from tracejit.control.lanes import one_by_one
 from tracejit.control.programs import arranged, staged_body, used_inputs, wrapped
@@ -88,6 +89,10 @@ def while_loop(
     -----
     For reverse mode some of the values between are kept, as many as fit, and the others computed
     again from them; the binomial schedule makes that the least work that is known.
+
+    Under ``vmap`` the loop runs until the last sample is done, on all samples: it costs their
+    number times the longest run.  A sample that is done keeps its value; what `body_fun` makes of
+    it from then on does not count, nor does its derivative, even where it is infinite or NaN.
     """
     check_callable("while_loop", cond_fun, "cond_fun")
     check_callable("while_loop", body_fun, "body_fun")
@@ -411,7 +416,8 @@ def _while_batch(
         test, of_tests = arranged(test)
         body, of_body = arranged(body)
     else:
-        body, of_body = _frozen(body, test, body_nconsts, cond_nconsts, free)
+        lanes = [*body_axes, *carried]
+        body, of_body = _frozen(body_program, body, lanes, test, cond_nconsts, free)
         test, of_tests = _any_lane(test)
         consts = (*operands[:cond_nconsts], *consts)
     outs = while_p.bind(
@@ -437,19 +443,27 @@ def _any_lane(test: Program) -> tuple[Program, list[Any]]:
 
 
 def _frozen(
-    body: Program, test: Program, n_body: int, n_test: int, free: tuple[bool, ...]
+    one: Program,
+    body: Program,
+    lanes: Sequence[int | None],
+    test: Program,
+    n_test: int,
+    free: tuple[bool, ...],
 ) -> tuple[Program, list[Any]]:
     """Return the body of a batch, in which lanes that are done keep the values not free.
 
-    Its inputs are the constants of the test, those of the body, the values.
+    Its inputs are the constants of the test, those of the body, the values.  `one` is the body of
+    one lane, `lanes` are the batch axes of its inputs.
     """
+    n_body = len(lanes) - len(free)
 
     def step(*args: Any) -> list[Any]:
         of_test, rest = args[:n_test], args[n_test:]
         carry = rest[n_body:]
         (going,) = evaluate(test, [*of_test, *carry])
         out = []
-        for old, new, goes_on in zip(carry, evaluate(body, rest), free, strict=True):
+        given = rest if any(free) else guarded(one, going, rest, lanes)
+        for old, new, goes_on in zip(carry, evaluate(body, given), free, strict=True):
             if goes_on:
                 out.append(new)
                 continue

@@ -10,7 +10,7 @@ from tracejit.core.pytree import tree_flatten, tree_unflatten
 from tracejit.core.zeros import Zero
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Equation
-from tracejit.transforms.dce import dce_rules
+from tracejit.transforms.dce import dce_rules, separate
 
 __all__ = ["barrier_p", "optimization_barrier"]
 
@@ -76,3 +76,4 @@ barrier_p = define(
     lower="the compiler removes it once repeated equations are merged",
 )
 dce_rules[barrier_p] = _dce
+separate.add(barrier_p)

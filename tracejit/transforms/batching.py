@@ -29,6 +29,7 @@ __all__ = [
     "axis_rules",
     "batch_flat",
     "batch_program",
+    "collective_names",
     "force_axis",
     "lanes_aval",
     "named_axes",
@@ -227,13 +228,14 @@ def axis_inside(params: dict[str, Any]) -> Any:
 
 def _mentions(params: dict[str, Any], name: Any) -> bool:
     """Whether a collective over an axis stands in a Program among `params`."""
-    return any(name in _collective_names(program) for _, program in sub_programs(params))
+    return any(name in collective_names(program) for _, program in sub_programs(params))
 
 
 _names: weakref.WeakKeyDictionary[Program, frozenset[Any]] = weakref.WeakKeyDictionary()
 
 
-def _collective_names(program: Program) -> frozenset[Any]:
+def collective_names(program: Program) -> frozenset[Any]:
+    """Return the names of the axes over which there are collectives in a Program."""
     found = _names.get(program)
     if found is None:
         names: set[Any] = set()
@@ -242,7 +244,7 @@ def _collective_names(program: Program) -> frozenset[Any]:
                 own = eq.params["axis_name"]
                 names.update(own if isinstance(own, tuple) else (own,))
             for _, inner in sub_programs(eq.params):
-                names |= _collective_names(inner)
+                names |= collective_names(inner)
         found = _names[program] = frozenset(names)
     return found
 

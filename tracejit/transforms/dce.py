@@ -18,6 +18,7 @@ __all__ = [
     "has_effects",
     "keep_outputs",
     "quiet",
+    "separate",
     "without_effects",
 ]
 
@@ -27,6 +28,9 @@ dce_rules: dict[Primitive, Callable[[Equation, tuple[bool, ...]], Equation]] = {
 ``rule(equation, live) -> equation`` is called if only the outputs flagged in `live` are read
 (some are, not all); it returns an equation of those outputs, perhaps with fewer inputs.
 """
+
+separate: set[Primitive] = set()
+"""Primitives whose outputs are their last operands, each for itself; they have a rule above."""
 
 _effects: weakref.WeakKeyDictionary[Program, bool] = weakref.WeakKeyDictionary()
 

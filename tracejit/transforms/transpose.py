@@ -11,7 +11,7 @@ from tracejit.core.errors import MissingRuleError
 from tracejit.core.zeros import Linear, NotLinearError, Zero
 from tracejit.ir.program import Program, Var
 from tracejit.ops._pointwise import add
-from tracejit.transforms.dce import dce
+from tracejit.transforms.dce import dce, dce_rules, separate
 from tracejit.transforms.jvp import instantiate_zero
 from tracejit.transforms.partial_eval import partial_eval_program
 from tracejit.transforms.stage import evaluate, literal_value, replaying, stage
@@ -51,9 +51,17 @@ def backward_pass(
     backward = []
     for eq in program.equations:
         if not linear_vars.isdisjoint(eq.inputs):
-            linear_vars.update(eq.outputs)
-            backward.append(eq)
-            continue
+            flags = [True] * len(eq.outputs)
+            if eq.primitive in separate:
+                flags = [a in linear_vars for a in eq.inputs[-len(flags) :]]
+            if all(flags):
+                linear_vars.update(eq.outputs)
+                backward.append(eq)
+                continue
+            later = dce_rules[eq.primitive](eq, tuple(flags))
+            linear_vars.update(later.outputs)
+            backward.append(later)
+            eq = dce_rules[eq.primitive](eq, tuple([not flag for flag in flags]))
         operands = tuple([values[a] if type(a) is Var else literal_value(a) for a in eq.inputs])
         with replaying(eq.source):
             result = eq.primitive.bind(*operands, **eq.params)
