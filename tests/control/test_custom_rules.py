@@ -165,6 +165,43 @@ def test_branches_and_while(made: Any) -> None:
     np.testing.assert_allclose(vmap(repeat)(A)[2], repeat(A[2]))
 
 
+def test_a_right_rule_changes_nothing_under_stacks_of_transformations() -> None:
+    def plain(x: Any, y: Any) -> Any:
+        return tnp.sin(x) * y
+
+    f = tracejit.custom_vjp(plain)
+    f.defvjp(
+        lambda x, y: (plain(x, y), (x, y)),
+        lambda r, ct: (tnp.cos(r[0]) * r[1] * ct, tnp.sin(r[0]) * ct),
+    )
+
+    def scanned(g: Any, x: Any) -> Any:
+        return lax.scan(lambda c, y: (g(c, y), None), x, B)[0]
+
+    for made in (
+        lambda g: vmap(vmap(grad(g)), (0, None))(A[:, None] * B, B),
+        lambda g: hessian(lambda x: scanned(lambda c, y: vmap(g)(c, y * A), x).sum())(B),
+        lambda g: vmap(lambda x: linearize(lambda x: scanned(g, x), x)[1](1.0))(B),
+        lambda g: grad(lambda x: tracejit.checkpoint(vmap(g))(x, x).sum())(B),
+        lambda g: jacfwd(lambda x: vjp(lambda x: scanned(g, x), x)[1](1.0)[0])(0.3),
+    ):
+        np.testing.assert_allclose(made(f), made(plain), rtol=1e-12, atol=1e-14)
+        found = jit(lambda made=made: made(f))()
+        np.testing.assert_allclose(found, made(plain), rtol=1e-12, atol=1e-14)
+
+
+def test_equal_calls_find_what_was_compiled() -> None:
+    f = by_vjp()
+
+    def gradient() -> Any:
+        return grad(lambda x: lax.scan(lambda c, y: (f(c, y), None), x, B)[0])(0.3)
+
+    gradient()
+    before = tracejit.counters()["compiled"]
+    gradient()
+    assert tracejit.counters()["compiled"] == before
+
+
 def test_both_modes_use_their_own_rule() -> None:
     @tracejit.custom_vjp
     def f(x: Any) -> Any:
