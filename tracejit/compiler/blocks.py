@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.compiler.contract import SMALL_MATRIX, canonicalise, stacks
-from tracejit.compiler.fuse import decide
+from tracejit.compiler.fuse import decide, is_written_out
 from tracejit.compiler.group import group_tasks
 from tracejit.compiler.libraries import library_call
 from tracejit.compiler.loaders import Loader, LoopBuilder, NeedStore, NotNative, computing
@@ -123,9 +123,8 @@ class _Builder:
         out: set[Var] = set()
         for n, eq in enumerate(self.program.equations):
             name = eq.primitive.name
-            if n not in self.opaque and (
-                name.startswith("reduce_") or name in ("argmax", "argmin", "dot_general")
-            ):
+            reduces = name.startswith("reduce_") and not is_written_out(eq)
+            if n not in self.opaque and (reduces or name in ("argmax", "argmin", "dot_general")):
                 out.update(eq.outputs)
         return out
 
@@ -232,7 +231,7 @@ class _Builder:
             a for a in eq.inputs if isinstance(a, Var) and a not in self.values
         ]
         reduced = k.reduce(op, products, (3,))
-        return k.loader(eq.outputs[0].aval, reduced, reduces=True)
+        return k.loader(eq.outputs[0].aval, reduced, reduces=reduced.reduces)
 
     # -------------------------------------------------------------------- notes
 

@@ -9,12 +9,14 @@ operand at five; a chain of stencils is thus stored at each step, never expanded
 
 from __future__ import annotations
 
+import math
 from collections.abc import Set
 
+from tracejit.compiler.loaders import WRITTEN_OUT
 from tracejit.ir.program import Equation, Program, Var
 from tracejit.ir.scalar import COSTS
 
-__all__ = ["BUDGET", "decide"]
+__all__ = ["BUDGET", "decide", "is_written_out"]
 
 BUDGET = 12.0
 """Cost units (about a vector instruction an element) that a stored array may save."""
@@ -35,6 +37,12 @@ def _own_cost(eq: Equation) -> float:
     if name == "threefry2x32":
         return 100.0
     return float(COSTS.get(name, 4))
+
+
+def is_written_out(eq: Equation) -> bool:
+    """Whether a reduction is over so few elements that it is an operation on them."""
+    size = math.prod(eq.outputs[0].aval.shape)
+    return 0 < math.prod(eq.inputs[0].aval.shape) <= WRITTEN_OUT * size
 
 
 def _same_index(eq: Equation, position: int) -> bool:
@@ -91,6 +99,8 @@ def _cost(eq: Equation, costs: dict[Var, float], stored: Set[Var]) -> float:
     for a in eq.inputs:
         if isinstance(a, Var):
             total += 0.5 if a in stored else costs.get(a, 0.5)
+    if eq.primitive.name.startswith("reduce_") and is_written_out(eq):
+        total *= math.prod(eq.inputs[0].aval.shape) / math.prod(eq.outputs[0].aval.shape)
     return min(total, 1e9)
 
 

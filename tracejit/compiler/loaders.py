@@ -12,6 +12,8 @@ condition per element.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -23,11 +25,21 @@ from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import DTYPES, is_complex
 from tracejit.ir.scalar import COMPARISONS, Expr, IndexVar, Loop
 
-__all__ = ["Condition", "Loader", "LoopBuilder", "NeedStore", "NotNative", "row_major"]
+__all__ = [
+    "WRITTEN_OUT",
+    "Condition",
+    "Loader",
+    "LoopBuilder",
+    "NeedStore",
+    "NotNative",
+    "row_major",
+]
 
 Index = tuple[Expr, ...]
 Condition = tuple[Expr, int, int]
 I64 = DTYPES["i64"]
+WRITTEN_OUT = 4
+"""Elements of a reduction that is written as operations on them."""
 F32 = DTYPES["f32"]
 BOOL = DTYPES["bool"]
 _NARROW = (DTYPES["f16"], DTYPES["bf16"])
@@ -216,6 +228,8 @@ class LoopBuilder:
         dtype = computing(x.aval.dtype)
         if not axes:
             return x
+        if 0 < math.prod(x.aval.shape[a] for a in axes) <= WRITTEN_OUT:
+            return self._written_out(op, x, axes)
         variables = {a: self.fresh(x.aval.shape[a]) for a in axes}
         kept = tuple(d for a, d in enumerate(x.aval.shape) if a not in variables)
 
@@ -230,6 +244,26 @@ class LoopBuilder:
             return s.raw("reduce", (operand,), dtype, (op, loops))
 
         return self.loader(ShapedArray(kept, x.aval.dtype), body, reduces=True)
+
+    def _written_out(self, op: str, x: Loader, axes: Sequence[int]) -> Loader:
+        """Reduce over axes so short that it is an operation on a few elements."""
+        places = list(np.ndindex(*(x.aval.shape[a] for a in axes)))
+        kept = tuple(d for a, d in enumerate(x.aval.shape) if a not in axes)
+
+        def body(index: Index) -> Expr:
+            elements = []
+            for place in places:
+                here = dict(zip(axes, place, strict=True))
+                rest = iter(index)
+                elements.append(
+                    x(tuple(
+                        s.const(here[a], I64) if a in here else next(rest)
+                        for a in range(x.aval.ndim)
+                    ))
+                )  # fmt: skip
+            return functools.reduce(lambda a, b: self.apply(op, a, b), elements)
+
+        return self.loader(ShapedArray(kept, x.aval.dtype), body)
 
     def _reduced(self, x: Loader, index: Index, variables: Iterable[IndexVar]) -> Expr:
         """Return the operand of a reduction; one that is piecewise over it is stored first."""

@@ -26,6 +26,8 @@ from tracejit.ir.target import Target
 
 __all__ = ["Draft", "schedule"]
 
+FEW = 4
+"""Lengths of a last axis whose results are reduced side by side."""
 BLOCK = 8192
 """Elements a partial reduction covers at least."""
 FEW_RESULTS = 64
@@ -236,8 +238,13 @@ def _reductions(
     elements = 0
     for region in regions:
         loops = [Loop(v, *region.box[v]) for v in variables]
+        own_tasks: Sequence[Task] = tasks
+        values: Sequence[Expr] = region.values
+        indices: Sequence[Sequence[Expr]] = [index] * len(tasks)
+        if len(loops) > 1 and loops[-1].var.extent <= FEW:
+            own_tasks, values, indices = _side_by_side(tasks, values, index, loops.pop())
         last = loops[-1].var if loops else None
-        inner, n = _reduce_stage(tasks, region.values, index, last)
+        inner, n = _reduce_stage(own_tasks, values, indices, last)
         elements = max(elements, n)
         if isinstance(inner, _Lanes):
             body.append(_nest(loops, inner.statements))
@@ -245,6 +252,28 @@ def _reductions(
             body.append(_unvectored(_nest(loops, inner)))
     rows = shape[0] if shape else 1
     return [Draft(tuple(body), rows, math.prod(shape) * max(elements, 1))]
+
+
+def _side_by_side(
+    tasks: Sequence[Task], values: Sequence[Expr], index: Sequence[Expr], loop: Loop
+) -> tuple[list[Task], list[Expr], list[list[Expr]]]:
+    """Return reductions for each value of the last variable: they share what they read.
+
+    So the components of a force between two bodies share their distance.
+    """
+    assert isinstance(loop.lo, int)
+    assert isinstance(loop.hi, int)
+    found: tuple[list[Task], list[Expr], list[list[Expr]]] = [], [], []
+    for n in range(loop.lo, loop.hi):
+        here = s.const(n, s.I64)
+
+        def placed(e: Expr, here: Expr = here) -> Expr | None:
+            return here if e.op == "index" and e.attr == loop.var else None
+
+        found[0].extend(tasks)
+        found[1].extend(s.substitute(values, placed))
+        found[2].extend([[*index[:-1], here]] * len(tasks))
+    return found
 
 
 class _Lanes:
@@ -267,7 +296,7 @@ def _unvectored(statement: Statement) -> Statement:
 def _reduce_stage(
     tasks: Sequence[Task],
     values: Sequence[Expr],
-    index: Sequence[Expr],
+    indices: Sequence[Sequence[Expr]],
     last: IndexVar | None,
     number: int = 0,
     names: dict[Value, Expr] | None = None,
@@ -275,12 +304,12 @@ def _reduce_stage(
 ) -> tuple[tuple[Statement, ...] | _Lanes, int]:
     """Return the statements of reductions over one domain, and the elements each one reads."""
     statements: list[Statement] = []
-    groups: dict[tuple[int, ...], list[tuple[Task, Expr, Expr]]] = {}
-    for task, value in zip(tasks, values, strict=True):
+    groups: dict[tuple[int, ...], list[tuple[Task, Expr, Expr, Sequence[Expr]]]] = {}
+    for task, value, index in zip(tasks, values, indices, strict=True):
         red = reduction_of(value)
         assert red is not None
         extents = tuple(loop.var.extent for loop in red.attr[1])
-        groups.setdefault(extents, []).append((task, value, red))
+        groups.setdefault(extents, []).append((task, value, red, index))
     stores = []
     lanes = False
     count = 1
@@ -288,7 +317,7 @@ def _reduce_stage(
         count = max(count, math.prod(extents))
         own = [IndexVar(f"r{n}", d) for n, d in enumerate(extents)]
         accumulators = []
-        for member, (task, value, red) in enumerate(members):
+        for member, (task, value, red, index) in enumerate(members):
             op, loops = red.attr
             swap = {loop.var: s.index(v) for loop, v in zip(loops, own, strict=True)}
 
@@ -479,16 +508,21 @@ def _rows(k: LoopBuilder, tasks: Sequence[Task], stored: set[Value]) -> Draft:
         rest = [Loop(v, 0, v.extent) for v in variables[rank:]]
         size = math.prod(v.var.extent for v in rest)
         if stage[0].reduces:
-            last_var = rest[-1].var if rest else None
             # Results of whole rows are read as scalars by the stages that follow.
+            whole = not rest
+            indices: Sequence[Sequence[Expr]] = [index] * len(stage)
+            if rest and rest[-1].var.extent <= FEW:
+                stage, values, indices = _side_by_side(stage, values, index, rest.pop())
+                # A loop of its own: statements that stand together read before any is stored.
+                rest = rest or [Loop(IndexVar("once", 1), 0, 1)]
             inner, n = _reduce_stage(
                 stage,
                 values,
-                index,
-                last_var,
+                indices,
+                rest[-1].var if rest and rest[-1].var in variables else None,
                 number=number,
-                names=None if rest else names,
-                stored=None if rest else stored,
+                names=names if whole else None,
+                stored=stored if whole else None,
             )
             elements += size * n
             if not rest:
