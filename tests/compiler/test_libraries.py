@@ -19,6 +19,7 @@ from tracejit.ir.target import Target
 from tracejit.ir.verify import verify
 from tracejit.ops import cumulative, indexing, sorting
 from tracejit.ops.arithmetic import mul
+from tracejit.ops.constant import iota
 from tracejit.testing.plans import run_plan
 from tracejit.transforms.api import vmap
 from tracejit.transforms.stage import stage
@@ -256,7 +257,21 @@ def test_sorts_of_every_dtype(dtype: Any) -> None:
         return [*sorting.sort([x, place], 1), sorting.sort(x, 2), *sorting.sort([x, x], 0, 2)]
 
     plan = compiled(several, x, place, target=SORTING)
-    assert [c.params for c in calls(plan)] == [(3, 5, 4, 1), (15, 4, 1, 1), (1, 3, 20, 2)]
+    wanted = [(3, 5, 4, 1, 3, 0), (15, 4, 1, 1, 1, 0), (1, 3, 20, 2, 3, 0)]
+    assert [c.params for c in calls(plan)] == wanted
+
+
+def test_a_sort_knows_what_is_wanted_and_what_counts_places() -> None:
+    x = sample((3, 5, 4), np.float64)
+    plan = compiled(lambda x: [sorting.argsort(x, 1)], x, target=SORTING)
+    assert [c.params for c in calls(plan)] == [(3, 5, 4, 1, 2, 2)]
+
+    def other_axis(x: Any) -> list[Any]:
+        numbers = [iota(x.shape, 1, DTYPES["i8"]), iota(x.shape, 0, DTYPES["i8"])]
+        return sorting.sort([*numbers, iota(x.shape, 0, DTYPES["f32"])], 0, 1)[:2]
+
+    plan = compiled(other_axis, x, target=SORTING)
+    assert [c.params for c in calls(plan)] == [(1, 3, 20, 1, 3, 2)]
 
 
 def test_a_sort_that_is_not_named_is_called_back() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.compiler.carry import Carry
-from tracejit.compiler.libraries import library_call
+from tracejit.compiler.libraries import library_call, of_sort
 from tracejit.compiler.lift import lift
 from tracejit.compiler.memory import Arena, draft_values, in_place_pairs, last_uses
 from tracejit.compiler.schedule import Draft, schedule
@@ -384,7 +384,10 @@ class _Assembler:
         routine = library_call(eq, self.target)
         if routine is not None:
             slots = (*inputs, *outputs)
-            return [*steps, LibraryCall(routine.name, slots, routine.params, eq.source)]
+            params = routine.params
+            if name == "sort":
+                params = (*params, *of_sort(scope.block, scope.last, item))
+            return [*steps, LibraryCall(routine.name, slots, params, eq.source)]
         host = eq.primitive.host
         return [*steps, Callback(name, _caller(eq), inputs, outputs, eq.source, host)]
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tracejit.compiler.contract import stacks
-from tracejit.ir.dtypes import is_complex
+from tracejit.compiler.values import Block, Group, Opaque, Value
+from tracejit.ir.dtypes import is_complex, is_integer
 from tracejit.ir.program import Equation
 from tracejit.ir.target import Target
 
-__all__ = ["Routine", "library_call"]
+__all__ = ["Routine", "library_call", "of_sort"]
 
 SCANS = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
 SCATTERS = ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max")
@@ -108,6 +109,31 @@ def _sort(eq: Equation) -> Routine | None:
         return None
     outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
     return Routine("sort", (outer, shape[axis], inner, eq.params["num_keys"]))
+
+
+def of_sort(block: Block, last: dict[Value, int], item: Opaque) -> tuple[int, int]:
+    """Return what is known of a sort where it stands: the last two params of the library call.
+
+    Parameters
+    ----------
+    block : Block
+        Where it stands.
+    last : dict of Value to int
+        The item that reads or writes a value last; see
+        :func:`tracejit.compiler.memory.last_uses`.
+    item : Opaque
+        The sort.
+    """
+    here = block.items.index(item)
+    tasks = (t for other in block.items if isinstance(other, Group) for t in other.tasks)
+    makers = {t.value: t.loader.owner for t in tasks}
+    wanted = counted = 0
+    for n, (v, out) in enumerate(zip(item.inputs, item.outputs, strict=True)):
+        wanted |= (last[out.base] > here) << n
+        maker = makers.get(v)
+        if maker is not None and maker.primitive.name == "iota" and is_integer(v.aval.dtype):
+            counted |= (maker.params["axis"] == item.equation.params["axis"]) << n
+    return wanted, counted
 
 
 _ROUTINES: dict[str, Callable[[Equation], Routine | None]] = {

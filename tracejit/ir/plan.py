@@ -110,11 +110,13 @@ class LibraryCall(NamedTuple):
     combine them all, in float32 for float16 and bfloat16, which are rounded once.
 
     ``sort``: slots (arrays..., sorted arrays...), each array seen as [outer, length, inner], of any
-    dtypes, complex numbers as such; params ``(outer, length, inner, num_keys)``; length below
-    2**31.  All are put into the order of the first `num_keys`, of which the first counts most.
-    What is equal keeps its order; -0.0 equals 0.0; NaN come last and are equal.  Complex numbers go
-    by real, then by imaginary parts; those with a NaN come last: first those whose imaginary part
-    is one, then those whose real part is, by the part that is none, then those with two.
+    dtypes, complex numbers as such; params ``(outer, length, inner, num_keys, wanted, counted)``;
+    length below 2**31.  All are put into the order of the first `num_keys`, of which the first
+    counts most.  What is equal keeps its order; -0.0 equals 0.0; NaN come last and are equal.
+    Complex numbers go by real, then by imaginary parts; those with a NaN come last: first those
+    whose imaginary part is one, then those whose real part is, by the part that is none, then those
+    with two.  Bit n of `wanted` says whether sorted array n must be written; bit n of `counted`
+    promises that array n has the number l at [o, l, i], in an integer dtype.
     """
 
     name: str

@@ -107,9 +107,10 @@ def _scatter(
 
 
 def _sort(params: Sequence[int], *buffers: Array) -> None:
-    outer, length, inner, num_keys = params
+    outer, length, inner, num_keys, wanted, _counted = params
     half = len(buffers) // 2
     arrays = [b.reshape(outer, length, inner) for b in buffers[:half]]
     order = np.lexsort([_wide(a) for a in reversed(arrays[:num_keys])], axis=1)
-    for x, out in zip(arrays, buffers[half:], strict=True):
-        out[:] = np.take_along_axis(x, order, axis=1).reshape(-1)
+    for n, (x, out) in enumerate(zip(arrays, buffers[half:], strict=True)):
+        if wanted >> n & 1:
+            out[:] = np.take_along_axis(x, order, axis=1).reshape(-1)

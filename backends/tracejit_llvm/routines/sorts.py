@@ -65,12 +65,12 @@ def sort_steps(params: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]) -> Libr
     Parameters
     ----------
     params : tuple of int
-        Of the library call: ``(outer, length, inner, num_keys)``.
+        Of the library call: ``(outer, length, inner, num_keys, wanted, counted)``.
     dtypes : sequence of dtype
         Of the arrays.
     """
-    outer, length, inner, num_keys = params
-    if not outer * length * inner:
+    outer, length, inner, num_keys, wanted, counted = params
+    if not (outer * length * inner and wanted):
         return LibrarySteps(())
     count = len(dtypes)
     shape = (outer, length, inner)
@@ -87,10 +87,13 @@ def sort_steps(params: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]) -> Libr
             scratch = max(scratch, own.scratch_bytes)
     lines = max(1, TAKEN // inner)
     for n, dtype in enumerate(dtypes):
-        function = LibraryFunction(take_text, (dtype.itemsize,), "take")
+        if not wanted >> n & 1:
+            continue
+        arguments = (dtype.itemsize, bool(counted >> n & 1))
+        function = LibraryFunction(take_text, arguments, "take")
         sizes = (*shape, lines)
         rows = -(-outer * length // lines)
-        cost = 2.0 * outer * length * inner
+        cost = (0.5 if arguments[1] else 2.0) * outer * length * inner
         steps.append(LibraryStep(function, (n, count + n, SCRATCH), sizes, rows, cost))
     return LibrarySteps(tuple(steps), scratch)
 
@@ -145,10 +148,11 @@ def _one_key(
     return LibrarySteps(tuple(steps), aligned(scratch))
 
 
-def take_text(itemsize: int) -> str:
+def take_text(itemsize: int, counted: bool) -> str:
     """Return the module of ``take``, which puts elements of `itemsize` bytes into an order.
 
-    Its rows are pieces of some lines along the last axis.
+    Its rows are pieces of some lines along the last axis.  If `counted`, the elements are numbers
+    of places: those in the order.
     """
     module = Module()
     f = Kernel(module, "take")
@@ -169,7 +173,12 @@ def take_text(itemsize: int) -> str:
 
             def one(i: str, _: list[str]) -> None:
                 to = f.i("add", own, i)
-                source = f.op(f"zext i32 {f.load('i32', order, to)} to i64")
+                number = f.load("i32", order, to)
+                if counted:
+                    how = {1: "trunc", 2: "trunc", 4: "bitcast", 8: "zext"}[itemsize]
+                    f.store(kind, f.op(f"{how} i32 {number} to {kind}"), out, to)
+                    return
+                source = f.op(f"zext i32 {number} to i64")
                 there = f.i("add", f.i("add", base, f.i("mul", source, inner)), i)
                 f.store(kind, f.load(kind, x, there, align=1), out, to, align=1)
 

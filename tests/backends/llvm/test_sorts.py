@@ -57,7 +57,7 @@ def check(
 ) -> None:
     outputs = [(x.shape, x.dtype) for x in arrays]
     want = [np.empty_like(x) for x in arrays]
-    params = (*shape, num_keys)
+    params = (*shape, num_keys, 2 ** len(arrays) - 1, 0)
     run_library("sort", params, [*arrays, *want])
     for threads in (1, 2, 3, 7):
         got = library("sort", params, arrays, outputs, threads)
@@ -115,11 +115,25 @@ def test_digits_that_repeat_each_other_deceive_nobody(library: Any, size: int, k
 
 def test_all_ways_are_tried() -> None:
     def way(shape: tuple[int, ...]) -> str:
-        return sort_steps((*shape, 1), [DTYPES["f64"]]).steps[0].function.name
+        return sort_steps((*shape, 1, 1, 0), [DTYPES["f64"]]).steps[0].function.name
 
     assert [way(s) for s in (SHAPES[4], SHAPES[-1], LONG)] == ["network", "rows", "prepare"]
     assert way((5, 1 << 18, 1)) == "prepare"
     assert way((5, 1 << 16, 1)) == "rows"
+
+
+@pytest.mark.parametrize("kind", ["i8", "u16", "i32", "u64"])
+@pytest.mark.parametrize("shape", [(2, 60, 3), (1, 3000, 1)], ids=str)
+def test_what_counts_places_is_not_read_and_what_is_not_wanted_not_written(
+    library: Any, kind: str, shape: tuple[int, ...]
+) -> None:
+    x = sample(int(np.prod(shape)), "f32")
+    rest = [np.empty(x.size, DTYPES[kind])]
+    outputs = [(x.shape, x.dtype), (x.shape, DTYPES[kind])]
+    unwritten, got = library("sort", (*shape, 1, 2, 2), [x, *rest], outputs, 2)
+    assert (unwritten.view(np.uint8) == 0xA5).all()
+    want = np.argsort(x.reshape(shape), axis=1, kind="stable").reshape(-1)
+    np.testing.assert_array_equal(got, want.astype(DTYPES[kind]))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
