@@ -205,7 +205,8 @@ class _SegmentWriter:
                 head.append(f"char* {name} = a.{name};")
         fields += [(kind, f"w{n}") for n, kind in enumerate(self.kinds)]
         body = [*head, *self.lines, *tail]
-        part = global_part("s", body, fields, threads, tuple(self.needs.values()))
+        needs = tuple(self.needs.values())
+        part = global_part("s", body, fields, threads, needs, alone=self.single)
         shared = max((r.offset + r.nbytes for r in regions), default=0)
         return SegmentCode(part, slots, self.numbers, shared)
 

@@ -53,7 +53,7 @@ def call(function: Part, arguments: Sequence[str], bid: str, nb: str) -> str:
 
 def global_part(
     stem: str, body: Sequence[str], fields: Sequence[tuple[str, str]], threads: int,
-    needs: Sequence[Part],
+    needs: Sequence[Part], alone: bool = False,
 ) -> Part:  # fmt: skip
     """Return a kernel with one struct of 8-byte fields as argument.
 
@@ -69,11 +69,13 @@ def global_part(
         Most threads of a block.
     needs : sequence of Part
         What it calls.
+    alone : bool
+        Whether it is launched with one block, which may then have all registers.
     """
     content = "\n".join([*(f"{t} {n}" for t, n in fields), *body, str(threads)])
     name = f"{stem}{_digest(content)}"
     # At most 64 registers a thread, so that half of a processor's threads are resident at least.
-    resident = max(1, 1024 // threads)
+    resident = 1 if alone else max(1, 1024 // threads)
     members = " ".join(f"{kind} {own};" for kind, own in fields)
     lines = "\n".join(f"  {line}" for line in body)
     text = (

@@ -16,6 +16,9 @@ pytestmark = pytest.mark.skipif(bool(nvrtc.missing()), reason="NVRTC is not inst
 
 CHUNKS = 6
 REGISTERS = 64
+REGISTERS_ALONE = 96
+"""Of a kernel that is launched with one block: no other waits for registers."""
+ALONE = "const int nb = 1;"
 # CUDA's own sines reduce great angles by digits of pi that lie in local memory.
 STACK = (re.compile(r"\b(sin|cos|tan)f?\("), 48)
 
@@ -39,7 +42,7 @@ def test_no_kernel_spills(arch: str, chunk: int, kernels: Any) -> None:
         and (
             used.spill_stores
             or used.spill_loads
-            or used.registers > REGISTERS
+            or used.registers > (REGISTERS_ALONE if ALONE in parts[name].text else REGISTERS)
             or used.stack_frame > stack_allowed(parts[name])
         )
     ]
