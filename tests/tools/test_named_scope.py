@@ -42,8 +42,9 @@ def test_derivatives_and_loops_keep_them() -> None:
 
 
 def test_explain_and_errors_show_them() -> None:
-    text = str(explain(lambda x: named_call(tnp.cos, name="renamed")(x))(np.ones(4)))
-    assert "[renamed] | text = str(explain" in text
+    text = str(explain(model)(np.ones(4)))
+    assert "in inner [first/inner] | return tnp.sin(x)" in text
+    assert "in model [second] | z = tnp.exp(y)" in text
 
     @named_scope("outer")
     def wrong(x: Any) -> Any:

@@ -18,7 +18,7 @@ from tracejit.compiler.loaders import Loader, LoopBuilder, NeedStore, NotNative,
 from tracejit.compiler.values import Block, Group, Item, Opaque, Task, Value
 from tracejit.core.primitive import lower
 from tracejit.ir.dtypes import is_complex, is_float
-from tracejit.ir.program import Atom, Equation, Literal, Program, Var, sub_programs
+from tracejit.ir.program import Atom, Equation, Literal, Program, Source, Var, sub_programs
 from tracejit.ir.target import Target
 
 __all__ = ["build_block"]
@@ -99,6 +99,7 @@ class _Builder:
         k = LoopBuilder(self.target.natively)
         block = Block([Value(v.aval, "input", n) for n, v in enumerate(program.inputs)], k)
         self.env: dict[Var, Loader] = {}
+        self.fused: dict[Var, int] = {}  # by which equation, of what is not stored
         self.values: dict[Var, Value] = dict(zip(program.inputs, block.inputs, strict=True))
         # What to store where a loader must not be computed within a reduction.
         self.vars: dict[int, list[Var]] = {}
@@ -113,7 +114,7 @@ class _Builder:
             if n in self.opaque:
                 items.append(self._opaque_item(n, eq))
             elif not self._alias(eq):
-                self._native(eq, stored, items)
+                self._native(n, eq, stored, items)
         block.outputs = [self._value(a) for a in program.outputs]
         block.items = group_tasks(k, items)
         self._note(block, stored)
@@ -177,7 +178,9 @@ class _Builder:
         self.values[out] = Value(out.aval, base=self.values[a])
         return True
 
-    def _native(self, eq: Equation, stored: set[Var], items: list[Task | Item]) -> None:
+    def _native(
+        self, n: int, eq: Equation, stored: set[Var], items: list[Task | Item]
+    ) -> None:
         loaders = [self._loader(a, eq) for a in eq.inputs]
         try:
             if eq.primitive.name == "dot_general":
@@ -201,10 +204,23 @@ class _Builder:
                 except NotNative as error:
                     error.owner = eq
                     raise
-                items.append(Task(value, loader, loader.reduces, eq.source))
+                items.append(Task(value, loader, loader.reduces, self._sources(n)))
                 self.values[v] = value
             else:
                 self.env[v] = loader
+                self.fused[v] = n
+
+    def _sources(self, last: int) -> tuple[Source, ...]:
+        """Return the lines of an equation and of those that are computed where it reads them."""
+        numbers, pending = {last}, [last]
+        while pending:
+            for a in self.program.equations[pending.pop()].inputs:
+                n = self.fused.get(a) if isinstance(a, Var) else None
+                if n is not None and n not in numbers:
+                    numbers.add(n)
+                    pending.append(n)
+        found = (self.program.equations[n].source for n in sorted(numbers))
+        return tuple(dict.fromkeys(source for source in found if source is not None))
 
     def _small_product(self, eq: Equation, loaders: list[Loader]) -> Loader:
         form = stacks(eq)

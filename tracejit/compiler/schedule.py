@@ -72,7 +72,7 @@ def schedule(
         What runs the kernels: a GPU cuts more reductions into blocks, for it has more to keep busy.
     """
     tasks = group.tasks
-    sources = tuple(dict.fromkeys(t.source for t in tasks if t.source is not None))
+    sources = tuple(dict.fromkeys(source for t in tasks for source in t.sources))
     if math.prod(tasks[0].shape) == 0:
         return []
     alike = len({(t.shape, t.reduces) for t in tasks}) == 1

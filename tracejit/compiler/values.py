@@ -56,13 +56,14 @@ class Value:
 class Task:
     """Compute `loader` at every index and store it in `value`.  Tasks are grouped into kernels.
 
-    `reduces` says that the loader is a reduction (its expressions hold a ``reduce`` at the root).
+    `reduces` says that the loader is a reduction (its expressions hold a ``reduce`` at the root);
+    `sources` are the lines of all equations that were fused into it.
     """
 
     value: Value
     loader: Loader
     reduces: bool
-    source: Source | None = None
+    sources: tuple[Source, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
