@@ -86,8 +86,8 @@ def total(outs):
     return sum(xp.sum(xp.real((0.8 - 0.6j) * o * w)) for o, w in zip(outs, weights))
 """
 
-FORWARD = ("jit", "vmap", "jvp", "linearize", "checkpoint", "scan", "cond", "jacfwd")
-TRANSFORMATIONS = (*FORWARD, "grad", "vjp", "jacrev", "linear_transpose")
+TRANSFORMATIONS = ("jit", "vmap", "jvp", "linearize", "checkpoint", "scan", "cond", "jacfwd",
+                   "grad", "vjp", "jacrev", "linear_transpose")  # fmt: skip
 MAX_INPUTS = 300
 
 
@@ -105,11 +105,10 @@ def random_stack(choose: Choose, depth: int = 4, top: str = "") -> Stack:
     """
     lines, inputs, outputs = random_program(choose)
     stack = Stack([*lines, TOTAL], [Layer("program", inputs, outputs)])
-    kinds = FORWARD if "while_loop" in str(stack) else TRANSFORMATIONS
     for _ in range(choose(depth if top else depth + 1)):
-        _add(choose, stack, kinds[choose(len(kinds))])
+        _add(choose, stack, TRANSFORMATIONS[choose(len(TRANSFORMATIONS))])
     if top:
-        _add(choose, stack, top if top in kinds else "jvp")
+        _add(choose, stack, top)
     return stack
 
 
