@@ -4,7 +4,9 @@ The loader of an equation can always be inlined into its readers.  It is stored 
 an output, a reduction, an operand of something that is not a loop nest, or if recomputing it costs
 more than a round trip through memory: ``cost * (accesses - 1) > BUDGET``, where the accesses are
 the distinct index maps by which it is read from stored arrays.  A five-point stencil reads its
-operand at five; a chain of stencils is thus stored at each step, never expanded.
+operand at five; a chain of stencils is thus stored at each step, never expanded.  Arrays of one
+shape that may be written by one kernel share an access; where one of them reads a neighbour of
+another they are written one after the other, and what both need would be computed twice.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ _SHAPE_OPS = frozenset(
     ("transpose", "broadcast_in_dim", "reshape", "slice", "pad", "concatenate", "flip",
      "dynamic_slice", "dynamic_update_slice", "gather", "iota")
 )  # fmt: skip
+_MOVES = _SHAPE_OPS - {"broadcast_in_dim", "reshape", "iota"}
 
 Path = tuple[int, bool]
 
@@ -77,6 +80,9 @@ def decide(program: Program, opaque: Set[int], forced: Set[Var], free: Set[Var])
     full = _costs(program, opaque, must)
     paths = _paths(program, opaque, must, full)
     candidates = must | {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
+    # Which kernels come one after the other shows when it is known what is stored.
+    paths = _paths(program, opaque, candidates, None)
+    candidates |= {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
     # Forward again with exact costs: what became cheap because its operands are stored is inlined.
     paths = _paths(program, opaque, candidates, None)
     chosen = set(must)
@@ -113,6 +119,28 @@ def _costs(program: Program, opaque: Set[int], stored: Set[Var]) -> dict[Var, fl
     return costs
 
 
+def _order(program: Program, opaque: Set[int], stored: Set[Var]) -> dict[Var, int]:
+    """Return after how many kernels, at least, the kernel of each Var can run.
+
+    What reads a stored array elsewhere than at its own index runs after the kernel that stores it;
+    reductions and broadcasts do not count, for they may share a loop over rows.
+    """
+    order: dict[Var, int] = {}
+    leaves: dict[Var, int] = {}  # the last kernel whose stored array an expression reads
+    for n, eq in enumerate(program.equations):
+        name = eq.primitive.name
+        elsewhere = name in _MOVES
+        at, leaf = 0, -1
+        for a in eq.inputs:
+            if isinstance(a, Var) and a in order:
+                read = order[a] if a in stored else leaves[a]
+                at = max(at, order[a], read + 1 if elsewhere or n in opaque else 0)
+                leaf = max(leaf, read)
+        for v in eq.outputs:
+            order[v], leaves[v] = at, leaf
+    return order
+
+
 def _paths(
     program: Program, opaque: Set[int], stored: Set[Var], costs: dict[Var, float] | None
 ) -> dict[Var, set[Path]]:
@@ -121,6 +149,7 @@ def _paths(
     With `costs`, a Var that it pays to store ends the paths through it.
     """
     found: dict[Var, set[Path]] = {}
+    order = _order(program, opaque, stored)
     for n in range(len(program.equations) - 1, -1, -1):
         eq = program.equations[n]
         if n in opaque:
@@ -132,7 +161,8 @@ def _paths(
             if ends:
                 # Arrays of one shape are likely to be written by one kernel, at one index.
                 reduction = v.aval.shape != (eq.inputs[0].aval.shape if eq.inputs else v.aval.shape)
-                mine.add((hash((v.aval.shape, id(v) if reduction else 0)), False))
+                kernel = id(v) if reduction else order.get(v, 0)
+                mine.add((hash((v.aval.shape, kernel)), False))
             else:
                 mine |= at
         name = eq.primitive.name

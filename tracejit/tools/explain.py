@@ -7,19 +7,17 @@ takes; what was compiled and what was found in caches.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tracejit.core.errors import StructureError
 from tracejit.core.source import describe
-from tracejit.ir.kernel import For, Kernel, Reduce, Store
 from tracejit.ir.plan import Branch, Callback, Launch, LibraryCall, Plan, Repeat, Step, While
 from tracejit.ir.program import Source
-from tracejit.ir.scalar import COSTS, walk
 from tracejit.runtime.devices import counters
 from tracejit.runtime.jit import JitFunction, jit
+from tracejit.tools.operations import kernel_operations, library_operations, plan_operations
 
 __all__ = ["Explanation", "StepReport", "explain"]
 
@@ -70,6 +68,9 @@ class Explanation:
         Where it runs.
     callbacks : int
         Steps that call back to NumPy; on a GPU the array library of the device, CuPy.
+    operations : int
+        Scalar operations of one call, recomputation included; see
+        :mod:`tracejit.tools.operations` for what counts.
     arena_bytes, argument_bytes, output_bytes : int
         Memory of one call: scratch, arguments, results.
     counters : dict of str to int
@@ -82,6 +83,7 @@ class Explanation:
     kernels: int
     platform: str
     callbacks: int
+    operations: int
     arena_bytes: int
     argument_bytes: int
     output_bytes: int
@@ -91,7 +93,7 @@ class Explanation:
         calls = "callbacks to NumPy" if self.platform == "cpu" else "calls of CuPy"
         lines = [
             f"{self.name}: {len(self.steps)} steps, {self.kernels} kernels, "
-            f"{self.callbacks} {calls}",
+            f"{self.callbacks} {calls}, {self.operations:,} operations",
             f"memory of a call: arguments {_size(self.argument_bytes)}, results "
             f"{_size(self.output_bytes)}, scratch {_size(self.arena_bytes)}",
         ]
@@ -153,6 +155,7 @@ def explain(fun: Callable[..., Any]) -> Callable[..., Explanation]:
             kernels=len(plan.kernels),
             platform=ready.backend.platform,
             callbacks=sum(r.kind == "callback" for r in reports),
+            operations=plan_operations(plan),
             arena_bytes=plan.arena_bytes,
             argument_bytes=sum(a.nbytes for a in plan.inputs),
             output_bytes=sum(a.nbytes for a in plan.outputs),
@@ -169,12 +172,12 @@ def _report(plan: Plan, steps: Sequence[Step], depth: int, out: list[StepReport]
     for step in steps:
         if isinstance(step, Launch):
             kernel = plan.kernels[step.kernel]
-            operations = _operations(kernel, step.sizes)
+            operations = kernel_operations(kernel, step.sizes)
             lines = _lines(step.sources)
             number = str(step.kernel)
             out.append(StepReport("kernel", number, depth, moved(step.slots), operations, lines))
         elif isinstance(step, LibraryCall):
-            flops = 2 * math.prod(step.params[:4]) if step.name == "matmul" else 0
+            flops = library_operations(step)
             out.append(
                 StepReport(
                     "library",
@@ -202,32 +205,3 @@ def _report(plan: Plan, steps: Sequence[Step], depth: int, out: list[StepReport]
 def _lines(sources: Sequence[Source | None]) -> tuple[str, ...]:
     shown = (" | ".join(describe(s).split("\n    ")) for s in sources if s is not None)
     return tuple(dict.fromkeys(shown))
-
-
-def _operations(kernel: Kernel, sizes: Sequence[int]) -> int:
-    """Count scalar operations of one run of a kernel."""
-
-    def number(n: Any) -> int:
-        return n if isinstance(n, int) else sizes[n.number]
-
-    def count(body: Sequence[Any], trips: int) -> int:
-        total = 0
-        for st in body:
-            if isinstance(st, For):
-                total += count(st.body, trips * (number(st.loop.hi) - number(st.loop.lo)))
-            elif isinstance(st, Reduce):
-                inner = trips
-                for loop in st.loops:
-                    inner *= number(loop.hi) - number(loop.lo)
-                roots = [a.value for a in st.accumulators]
-                total += inner * (_arithmetic(roots) + len(roots))
-            elif isinstance(st, Store):
-                total += trips * _arithmetic([st.value])
-        return total
-
-    return count(kernel.body, 1)
-
-
-def _arithmetic(roots: Sequence[Any]) -> int:
-    free = ("const", "index", "affine", "float", "ref", "load", "convert", "bitcast")
-    return sum(e.op not in free and e.op in COSTS for e in walk(roots))

@@ -1,0 +1,128 @@
+"""Counting the scalar operations of compiled code, recomputation included.
+
+An operation counts one, be it an addition or a sine; loads, stores, conversions and the arithmetic
+of offsets count nothing.  As backends do, an expression is counted once where several statements of
+a loop's body use it, and outside of the loops on whose variables it does not depend.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tracejit.ir.kernel import For, Kernel, Reduce, Store
+from tracejit.ir.plan import Branch, Launch, LibraryCall, Plan, Repeat, Step, While
+from tracejit.ir.scalar import COSTS, Expr, IndexVar
+
+__all__ = ["kernel_operations", "library_operations", "plan_operations"]
+
+FREE = frozenset(("const", "index", "affine", "float", "ref", "load", "convert", "bitcast"))
+
+
+def plan_operations(plan: Plan, steps: Sequence[Step] | None = None) -> int:
+    """Return the operations of one call of a Plan.
+
+    A loop of unknown length counts one trip, and of branches the longest counts; callbacks and
+    library calls other than products of matrices count nothing.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is run.
+    steps : sequence of Step, optional
+        The steps to count; all by default.
+    """
+    total = 0
+    for step in plan.steps if steps is None else steps:
+        if isinstance(step, Launch):
+            total += kernel_operations(plan.kernels[step.kernel], step.sizes)
+        elif isinstance(step, LibraryCall):
+            total += library_operations(step)
+        elif isinstance(step, Repeat):
+            total += step.count * plan_operations(plan, step.body)
+        elif isinstance(step, While):
+            total += plan_operations(plan, step.condition) + plan_operations(plan, step.body)
+        elif isinstance(step, Branch):
+            total += max(plan_operations(plan, branch) for branch in step.branches)
+    return total
+
+
+def library_operations(step: LibraryCall) -> int:
+    """Return the operations of a library call, 0 if they are not known."""
+    return 2 * math.prod(step.params[:4]) if step.name == "matmul" else 0
+
+
+def kernel_operations(kernel: Kernel, sizes: Sequence[int]) -> int:
+    """Return the operations of one run of a kernel whose sizes are given."""
+    counter = _Counter(sizes)
+    counter.body(kernel.body)
+    return counter.total
+
+
+class _Counter:
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes = sizes
+        self.total = 0
+        self.trips = [1]
+        self.known: list[dict[Expr, int]] = [{}]
+        self.depths: dict[IndexVar, int] = {}
+
+    def enter(self, loop: Any) -> None:
+        length = self._number(loop.hi) - self._number(loop.lo)
+        self.trips.append(self.trips[-1] * max(length, 0))
+        self.known.append({})
+        self.depths[loop.var] = len(self.trips) - 1
+
+    def leave(self) -> None:
+        del self.trips[-1], self.known[-1]
+
+    def _number(self, n: Any) -> int:
+        return n if isinstance(n, int) else self.sizes[n.number]
+
+    def body(self, statements: Iterable[Any]) -> None:
+        for st in statements:
+            if isinstance(st, For):
+                self.enter(st.loop)
+                self.body(st.body)
+                self.leave()
+            elif isinstance(st, Reduce):
+                for loop in st.loops:
+                    self.enter(loop)
+                for a in st.accumulators:
+                    self.place(a.value)
+                    self.total += self.trips[-1]
+                for _ in st.loops:
+                    self.leave()
+            else:
+                assert isinstance(st, Store)
+                self.place(st.value)
+
+    def place(self, root: Expr) -> None:
+        """Count what is new below `root`, each expression in the outermost loop that it can."""
+        stack = [root]
+        while stack:
+            e = stack[-1]
+            waiting = [a for a in e.args if self.found(a) is None]
+            if waiting and self.found(e) is None:
+                stack.extend(waiting)
+                continue
+            stack.pop()
+            if self.found(e) is not None:
+                continue
+            if e.op == "index":
+                depth = self.depths[e.attr]
+            elif e.op == "ref":
+                depth = len(self.trips) - 1
+            else:
+                depth = max((self.found(a) or 0 for a in e.args), default=0)
+            self.known[depth][e] = depth
+            if e.op not in FREE and e.op in COSTS:
+                self.total += self.trips[depth]
+
+    def found(self, e: Expr) -> int | None:
+        """Return the depth at which `e` was counted, if it was."""
+        for known in reversed(self.known):
+            if e in known:
+                return known[e]
+        return None
