@@ -500,3 +500,20 @@ def test_effects_happen_once(static: bool, memory: int | None) -> None:
     for _ in range(19):
         wanted.append(np.sin(wanted[-1]) * 1.1)
     np.testing.assert_allclose(seen, wanted, rtol=1e-13)
+
+
+def test_derivatives_of_a_pullback_whose_states_are_not_on_a_tape() -> None:
+    """By the cotangent alone, through a scan around the loop."""
+
+    def loop(x: Any) -> Any:
+        go_on = lambda c: (c[0] < 3) & (tnp.sum(c[1]) < 3.0)
+        return while_loop(go_on, lambda c: (c[0] + 1, tnp.sin(c[1])), (0, x))[1]
+
+    rows = np.stack([X, 0.5 * X])
+    ct = np.cos(rows)
+    pull = lambda ct: vjp(lambda rows: scan(lambda c, row: (c, loop(row)), 0, rows)[1], rows)[1](ct)
+    outs, moved = jvp(pull, (ct,), (2.0 * ct,))
+    for row, c, out, dout in zip(rows, ct, outs[0], moved[0], strict=True):
+        (wanted,) = vjp(loop, row)[1](c)
+        np.testing.assert_allclose(out, wanted, rtol=1e-12)
+        np.testing.assert_allclose(dout, 2.0 * np.asarray(wanted), rtol=1e-12)

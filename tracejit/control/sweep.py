@@ -225,9 +225,11 @@ def _by_role(moves: Sequence[Sequence[bool]]) -> list[int]:
 
 def _doubled_tape(p: Parts, t: Parts, moves: Sequence[bool]) -> list[Any]:
     """Return the tape of states and their tangents; none if some tangents were not kept."""
+    if not p.tape:
+        return []
     n = len(p.state)
     rows, last = _chosen(t.tape[2 : 2 + n], moves), _chosen(t.tape[2 + n :], moves)
-    if not p.tape or any(isinstance(x, Zero) for x in (*rows, *last)):
+    if any(isinstance(x, Zero) for x in (*rows, *last)):
         return []
     return [*p.tape[: 2 + n], *rows, *p.tape[2 + n :], *last]
 
