@@ -30,7 +30,7 @@ LONGEST_DOUBLED = 64
 """Cost of a body above which all of its vectors are masked, so that it is written once."""
 
 
-def emit_kernel(kernel: Kernel, name: str) -> str:
+def emit_kernel(kernel: Kernel, name: str, brief: bool = False) -> str:
     """Return the text of a module that defines a kernel.
 
     Parameters
@@ -40,6 +40,8 @@ def emit_kernel(kernel: Kernel, name: str) -> str:
     name : str
         The name of the function ``void (ptr buffers, ptr sizes, ptr floats, i64 begin, i64 end)``;
         the pointers are to arrays of ptr, i64 and double.
+    brief : bool
+        Whether less text is worth more than speed; results are the same bits.
 
     Returns
     -------
@@ -47,7 +49,8 @@ def emit_kernel(kernel: Kernel, name: str) -> str:
         The text, without target triple and data layout.
     """
     emitter = _Emitter(kernel)
-    emitter.outlined = often_used(kernel.body, MOST_WRITTEN_OUT)
+    emitter.brief = brief
+    emitter.outlined = often_used(kernel.body, 1 if brief else MOST_WRITTEN_OUT)
     emitter.statements(kernel.body)
     body = "\n".join(emitter.code.lines)
     return (
@@ -58,6 +61,8 @@ def emit_kernel(kernel: Kernel, name: str) -> str:
 
 
 class _Emitter(Scope):
+    brief = False
+
     def statements(self, body: Sequence[Statement]) -> None:
         for kind, group in groupby(body, lambda s: type(s)):
             if kind is Store:
@@ -153,7 +158,7 @@ class _Emitter(Scope):
             self.lanes = None
             return []
 
-        if cost_of(s.body) > LONGEST_DOUBLED:
+        if self.brief or cost_of(s.body) > LONGEST_DOUBLED:
             self.loop(lo, hi, width, lambda iv, _: body(iv, 1, hi), (), writes)
             return
         middle = self._split(lo, hi, width * parts)

@@ -188,7 +188,7 @@ class Engine:
                 found = self._from_disk(key)
             if found is None:
                 name = _function(key)
-                made = emit_kernel(kernel, name)
+                made = emit_kernel(kernel, name, brief)
                 image = self.compile_module(made, brief or len(made) >= LONG_TEXT)
                 found = self.link(image, [name])[name]
                 self.counters["compiled"] += 1

@@ -14,7 +14,14 @@ import numpy as np
 from tracejit.compiler.carry import Carry
 from tracejit.compiler.libraries import library_call, of_sort
 from tracejit.compiler.lift import lift
-from tracejit.compiler.memory import Arena, draft_values, in_place_pairs, last_uses
+from tracejit.compiler.memory import (
+    Arena,
+    Takeovers,
+    by_end,
+    draft_values,
+    in_place_pairs,
+    last_uses,
+)
 from tracejit.compiler.schedule import Draft, schedule
 from tracejit.compiler.values import Block, Group, Opaque, Value
 from tracejit.core.primitive import impl
@@ -150,10 +157,14 @@ class _Assembler:
         """
         block = scope.block
         outputs = {v.base for v in block.outputs}
+        readers = self._readers(block)
         for n, item in enumerate(block.items):
             if isinstance(item, Group):
-                outside = self._read_outside(block, n, outputs)
-                scope.drafts[n] = schedule(block.k, item, outside, self.target)
+                # The values that other items or the caller read.
+                mine = {t.value for t in item.tasks}
+                outside = {v for v in mine if v in outputs or readers.get(v, {n}) - {n}}
+                drafts = item.drafts if outside == mine else None
+                scope.drafts[n] = drafts or schedule(block.k, item, outside, self.target)
         scope.last = last_uses(block, scope.drafts)
         scope.shared = self._share(scope, consumable)
 
@@ -168,7 +179,7 @@ class _Assembler:
             Slots into which the outputs should be written; an output that is computed lands there
             unless it could be updated in place of a consumable input.
         """
-        block, last, shared = scope.block, scope.last, scope.shared
+        block, shared, ending = scope.block, Takeovers(scope.shared), by_end(scope.last)
         for value, array in block.constants:
             self.constants.append(array)
             scope.slots[value] = self.slot("constant", len(self.constants) - 1, value.aval)
@@ -195,31 +206,30 @@ class _Assembler:
                 for v in item.outputs:
                     self._place(scope, v, wanted, shared)
                 steps.extend(self._opaque(scope, item))
-            for v, at in last.items():
-                if at == n:
-                    self._drop(scope, v)
+            for v in ending.get(n, ()):
+                self._drop(scope, v)
         results = [self.find(scope, v) for v in block.outputs]
         for v in list(scope.owned):
             self._drop(scope, v)
         return steps, results
 
-    def _read_outside(self, block: Block, number: int, outputs: set[Value]) -> set[Value]:
-        """Return the values of group `number` that other items or the caller read."""
-        mine = {t.value for t in block.items[number].tasks}
-        read = mine & outputs
+    def _readers(self, block: Block) -> dict[Value, set[int]]:
+        """Return for each value the numbers of the items that read it."""
+        found: dict[Value, set[int]] = {}
         for n, item in enumerate(block.items):
-            if n == number:
-                continue
             if isinstance(item, Opaque):
-                read |= mine & {v.base for v in item.inputs}
+                reads = {v.base for v in item.inputs}
             else:
-                read |= mine & self._group_reads(block, item)
-        return read
+                reads = self._group_reads(block, item)
+            for v in reads:
+                found.setdefault(v, set()).add(n)
+        return found
 
     def _group_reads(self, block: Block, group: Group) -> set[Value]:
         if group.reads is None:
             group.reads = set()
-            for d in schedule(block.k, group, {t.value for t in group.tasks}, self.target):
+            group.drafts = schedule(block.k, group, {t.value for t in group.tasks}, self.target)
+            for d in group.drafts:
                 group.reads |= {v.base for v in draft_values(d)}
         return group.reads
 
@@ -230,24 +240,24 @@ class _Assembler:
         last = scope.last
         wanted = {v.base for v in scope.block.outputs if v.base.kind == "temporary"}
         takes: dict[Value, Value] = {}
+        roots: dict[Value, Value] = {}
         given: set[Value] = set()
+        ending = by_end(last)
         for n, item in enumerate(scope.block.items):
             dying = {
                 v
-                for v, at in last.items()
-                if at == n and v not in given and (v.kind == "temporary" or v in consumable)
+                for v in ending.get(n, ())
+                if v not in given and (v.kind == "temporary" or v in consumable)
             }
             if isinstance(item, Group):
                 pairs = in_place_pairs(scope.drafts[n], dying)
             else:
                 pairs = self._overwritten(item, dying)
             for out, v in pairs.items():
-                root = v
-                while root in takes:
-                    root = takes[root]
+                root = roots.get(v, v)
                 if root.kind != "temporary" and out in wanted and root not in consumable:
                     continue
-                takes[out] = v
+                takes[out], roots[out] = v, root
                 given.add(v)
         ends = {v: out for out, v in takes.items()}
         for v, allowed in consumable.items():
@@ -273,29 +283,23 @@ class _Assembler:
             pairs = [(item.outputs[0], reads[0])] if in_place else []
         return {out: v for out, v in pairs if v in dying and reads.count(v) == 1}
 
-    def _root(self, takes: dict[Value, Value], v: Value) -> Value:
-        while v in takes:
-            v = takes[v]
-        return v
-
     def _place(
-        self, scope: _Scope, v: Value, wanted: dict[Value, int], takes: dict[Value, Value]
+        self, scope: _Scope, v: Value, wanted: dict[Value, int], takes: Takeovers
     ) -> None:
         v = v.base
         if v in scope.slots:
             return
-        root = self._root(takes, v)
+        root = takes.root(v)
         if root in scope.slots and root is not v:
             slot = scope.slots[root]
             scope.slots[v] = self._view(slot, v.aval)
             # The root may be dead; whose storage this takes lives until the step is done.
-            owner = scope.owned.get(takes[v])
+            owner = scope.owned.get(takes.direct[v])
             if owner is not None:
                 scope.owned[v] = owner
             return
         # The storage of a chain of values that take it over: an output's place if one is an output.
-        chain = [w for w in (v, *takes) if self._root(takes, w) is root]
-        for w in chain:
+        for w in (v, *takes.chain(root)):
             if w in wanted:
                 scope.slots[v] = self._view(wanted[w], v.aval)
                 return
@@ -418,7 +422,8 @@ class _Assembler:
         behind = first + len(body.inputs) - len(item.inputs)
         inputs, outputs = body.inputs[behind : behind + count], body.outputs[:count]
         self.analyse(inner, dict(zip(inputs, outputs, strict=True)))
-        roots = [self._root(inner.shared, v.base) for v in outputs]
+        takes = Takeovers(inner.shared)
+        roots = [takes.root(v.base) for v in outputs]
         carry = Carry(
             self,
             [v.aval for v in item.outputs[:count]],

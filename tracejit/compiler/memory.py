@@ -14,9 +14,48 @@ from tracejit.ir import scalar as s
 from tracejit.ir.kernel import For, Reduce, Statement, Store, expressions, statements
 from tracejit.ir.scalar import Expr
 
-__all__ = ["Arena", "in_place_pairs", "last_uses"]
+__all__ = ["Arena", "Takeovers", "by_end", "in_place_pairs", "last_uses"]
 
 ALIGN = 64
+
+
+def by_end(last: dict[Value, int]) -> dict[int, list[Value]]:
+    """Return the values whose last use is at each item."""
+    found: dict[int, list[Value]] = {}
+    for v, at in last.items():
+        found.setdefault(at, []).append(v)
+    return found
+
+
+class Takeovers:
+    """Which values take over the storage of which, and so of which first one in the end.
+
+    Parameters
+    ----------
+    direct : dict of Value to Value
+        ``{value: value whose storage it takes}``, in the order in which they are computed.
+    """
+
+    def __init__(self, direct: dict[Value, Value]) -> None:
+        self.direct = direct
+        self._roots: dict[Value, Value] = {}
+        self._chains: dict[Value, list[Value]] = {}
+        for v in direct:
+            self._chains.setdefault(self.root(v), []).append(v)
+
+    def root(self, v: Value) -> Value:
+        """Return the value in whose storage `v` lies: itself if it takes over none."""
+        path = []
+        while v in self.direct and v not in self._roots:
+            path.append(v)
+            v = self.direct[v]
+        v = self._roots.get(v, v)
+        self._roots.update(dict.fromkeys(path, v))
+        return v
+
+    def chain(self, root: Value) -> list[Value]:
+        """Return the values that lie in the storage of `root`, but itself."""
+        return self._chains.get(root, [])
 
 
 class Arena:

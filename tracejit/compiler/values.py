@@ -83,9 +83,14 @@ class Opaque:
 
 @dataclass(eq=False)
 class Group:
-    """Tasks that become one kernel; `reads` is filled in when it is known what they load."""
+    """Tasks that become one kernel.
+
+    `drafts` and `reads` are filled in when it is known what its kernels are if all results are
+    stored, and what these read.
+    """
 
     tasks: list[Task]
+    drafts: list[Any] | None = None
     reads: set[Value] | None = None
 
 

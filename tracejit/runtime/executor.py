@@ -11,6 +11,7 @@ from typing import Any
 from tracejit.backend import Backend, Executable
 from tracejit.compiler.pipeline import compile_program
 from tracejit.core.array import Array, check_kept, wrap
+from tracejit.core.collector import collector_paused
 from tracejit.core.devices import device_at
 from tracejit.core.errors import DeviceError
 from tracejit.core.tracer import get_aval
@@ -151,5 +152,7 @@ def compiled(
         found = per_program.get(key)
         if found is None:
             made, number = (get_backend(backend), 0) if place is None else backend_at(place)
-            found = per_program[key] = CompiledProgram(program, made, number, place, key[1])
+            with collector_paused():
+                found = CompiledProgram(program, made, number, place, key[1])
+            per_program[key] = found
         return found
