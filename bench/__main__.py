@@ -26,6 +26,7 @@ from bench import (
     stencils,
     tiny,
     tracing,
+    whole,
 )
 from bench.cuda import command, libraries
 from bench.harness import Case, Effort, Outcome, Timed, measure
@@ -43,6 +44,7 @@ WORKLOADS = (
     learning,
     compile_time,
     tracing,
+    whole,
 )
 FULL = Effort(sample=0.05, rounds=11, most=12.0)
 QUICK = Effort(sample=0.02, rounds=5, most=3.0)
@@ -121,7 +123,18 @@ def _run(rows: list[Case | Timed], peers: list[Peer], effort: Effort) -> list[Ou
             outcome = measure(case, peers, effort)
         outcomes.append(outcome)
         print(_row(outcome, others), flush=True)
+    if any(outcome.name.startswith(whole.PREFIX) for outcome in outcomes):
+        print(_headline(outcomes, others))
     return outcomes
+
+
+def _headline(outcomes: list[Outcome], others: list[str]) -> str:
+    """Return the last line: the geometric mean over the whole programs, by peer."""
+    cells = []
+    for name in others:
+        mean, count = whole.geometric_mean(outcomes, name)
+        cells.append(f" {mean:>7.2f} ({count:>2} rows)" if count else f" {'-':>17}")
+    return f"{'whole: geometric mean':57}" + "".join(cells)
 
 
 def _row(outcome: Outcome, others: list[str]) -> str:

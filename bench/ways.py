@@ -6,7 +6,15 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Library", "compiled", "library", "numpy_loop", "torch_compiled"]
+__all__ = [
+    "Library",
+    "compiled",
+    "library",
+    "numpy_loop",
+    "repeated",
+    "torch_compiled",
+    "written",
+]
 
 Function = Callable[..., Any]
 
@@ -93,3 +101,19 @@ def numpy_loop(step: Function, steps: int) -> Function:
         return u
 
     return run
+
+
+def repeated(lib: Library, steps: int, step: Function, state: Any) -> Any:
+    """Return the state after so many steps: a `fori_loop`, or a loop of Python."""
+    if lib.lax is None:
+        return numpy_loop(step, steps)(state)
+    return lib.lax.fori_loop(0, steps, lambda i, s: step(s), state)
+
+
+def written(lib: Library, u: Any, where: Any, values: Any) -> Any:
+    """Return an array with some elements replaced; NumPy's is overwritten in a copy."""
+    if lib.top is not None:
+        return u.at[where].set(values)
+    u = u.copy()
+    u[where] = values
+    return u
