@@ -317,7 +317,7 @@ class _Writer:
             return f"{name}[{lead}{index}]", Spec((*before, *extra, *after), kind)
         if how == 1:
             step = self.pick((1, 2, -1))
-            low = self.choose(2) if step > 0 else 0
+            low = self.choose(min(length, 2)) if step > 0 else 0
             cut = f"{low}::{step}" if step > 0 else "::-1"
             count = len(range(length)[low::step]) if step > 0 else length
             return f"{name}[{lead}{cut}]", Spec((*before, count, *after), kind)
