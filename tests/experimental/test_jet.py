@@ -146,6 +146,7 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "dot_general": (lambda x, y: contraction.dot_general(x, y, (((1,), (1,)), ((), ()))), S, P),
     "solve": (linalg.solve, SQUARE, P.T.copy()),
     "eigh": (lambda a: spectral.eigh(a)[0], SQUARE + SQUARE.T),
+    "fft": (lambda a: tnp.real(tnp.fft.rfft(a, axis=0)) ** 2, SQUARE),
     "svd": (lambda a: spectral.svd(a)[1], SQUARE),
     "slogdet": (lambda a: linalg.slogdet(a)[1], SQUARE),
     **{name: _scatter(name) for name in

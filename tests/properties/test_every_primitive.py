@@ -248,6 +248,11 @@ OTHERS: dict[str, list[Sample]] = {
     "slogdet": both(lambda a: slogdet(a + 3 * tnp.eye(3)), shapes=((3, 3),)),
     "eigh": both(spectrum, shapes=((3, 3),)),
     "svd": both(singular),
+    "fft": [
+        *both(lambda x: lax.fft(x, "FFT", (3, 2))),
+        Sample(lambda x: lax.fft(x, "RFFT", (2,))),
+        Sample(lambda x: lax.fft(x, "IRFFT", (3, 3)), "c"),
+    ],
     "cond": [Sample(branches, kinds, ((), (3, 2))) for kinds in ("if", "ic")],
     "linear_map": [Sample(chosen(with_backward))],
     "guard": [Sample(chosen(lambda x: lax.cond(tnp.sum(x) > 1.2, tnp.sin, tnp.exp, x)))],

@@ -58,6 +58,7 @@ from tracejit.lax.elementwise import (
     shift_right_logical,
     sub,
 )
+from tracejit.lax.fourier import FftType, fft
 from tracejit.lax.indexing import (
     GatherDimensionNumbers,
     GatherScatterMode,
@@ -158,6 +159,7 @@ from tracejit.transforms.barrier import optimization_barrier
 from tracejit.transforms.stop_gradient import stop_gradient
 
 __all__ = [
+    "FftType",
     "GatherDimensionNumbers",
     "GatherScatterMode",
     "Precision",
@@ -227,6 +229,7 @@ __all__ = [
     "exp2",
     "expand_dims",
     "expm1",
+    "fft",
     "floor",
     "fori_loop",
     "full",

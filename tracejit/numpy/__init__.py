@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from tracejit.core.array import Array as ndarray
-from tracejit.numpy import linalg, methods, protocol
+from tracejit.numpy import fft, linalg, methods, protocol
 from tracejit.numpy.creation import (
     arange,
     array,
@@ -371,7 +371,7 @@ __all__ = [
     "diag", "diag_indices", "diagflat", "diagonal", "diff", "digitize", "divide", "divmod",
     "dot", "double", "dsplit", "dstack", "dtype", "e", "ediff1d", "einsum", "einsum_path",
     "empty", "empty_like", "equal", "euler_gamma", "exp", "exp2", "expand_dims", "expm1",
-    "extract", "eye", "fabs", "finfo", "fix", "flatnonzero", "flip", "fliplr", "flipud",
+    "extract", "eye", "fabs", "fft", "finfo", "fix", "flatnonzero", "flip", "fliplr", "flipud",
     "float16", "float32", "float64", "float_", "float_power", "floating", "floor",
     "floor_divide", "fmax", "fmin", "fmod", "from_dlpack", "frombuffer", "fromfunction", "full",
     "full_like", "generic", "geomspace", "gradient", "greater", "greater_equal", "half",
@@ -402,4 +402,4 @@ __all__ = [
 
 bool = bool_
 methods.install()
-protocol.install(globals(), vars(linalg), sys.modules[__name__])
+protocol.install(globals(), vars(linalg), vars(fft), sys.modules[__name__])

@@ -34,16 +34,23 @@ class _Protocol:
     """The functions of the namespace, by the NumPy functions that they stand for."""
 
     def __init__(
-        self, namespace: Mapping[str, Any], linalg: Mapping[str, Any], module: Any
+        self,
+        namespace: Mapping[str, Any],
+        linalg: Mapping[str, Any],
+        fft: Mapping[str, Any],
+        module: Any,
     ) -> None:
         self.namespace = namespace
         self.linalg = linalg
+        self.fft = fft
         self.module = module
 
     def find(self, function: Any) -> Callable[..., Any] | None:
         """Return our function for one of NumPy's."""
         name = function.__name__
-        table = self.linalg if "linalg" in getattr(function, "__module__", "") else self.namespace
+        home = getattr(function, "__module__", "")
+        table = self.linalg if "linalg" in home else self.namespace
+        table = self.fft if "fft" in home else table
         found = table.get(_SPELLED.get(name, name)) or table.get(name)
         return found if callable(found) else None
 
@@ -131,17 +138,19 @@ def _function(protocol: _Protocol) -> Callable[..., Any]:
     return __array_function__
 
 
-def install(namespace: Mapping[str, Any], linalg: Mapping[str, Any], module: Any) -> None:
+def install(
+    namespace: Mapping[str, Any], linalg: Mapping[str, Any], fft: Mapping[str, Any], module: Any
+) -> None:
     """Put NumPy's protocols on Array and Tracer.
 
     Parameters
     ----------
-    namespace, linalg : mapping
-        The functions of ``tracejit.numpy`` and of its ``linalg``.
+    namespace, linalg, fft : mapping
+        The functions of ``tracejit.numpy``, of its ``linalg`` and of its ``fft``.
     module : module
         What ``__array_namespace__`` returns.
     """
-    protocol = _Protocol(namespace, linalg, module)
+    protocol = _Protocol(namespace, linalg, fft, module)
 
     def __array_namespace__(self: Any, *, api_version: str | None = None) -> Any:
         del self, api_version
