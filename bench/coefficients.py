@@ -94,6 +94,14 @@ def _log(s: Any) -> Any:
     return mp.log((1 + s) / (1 - s))
 
 
+def _log_tail(t: Any) -> Any:
+    return (mp.log1p(t) - t) / t**2 if abs(t) > 1e-30 else mp.mpf(-1) / 2
+
+
+def _exp2_slope(x: Any) -> Any:
+    return (mp.mpf(2) ** x - 1) / x if abs(x) > 1e-30 else mp.log(2)
+
+
 def _erf_tail(z: Any) -> Any:
     return mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1
 
@@ -120,6 +128,16 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "LOG_TAIL64": (
         _odd(_log, [2, mp.mpf(2) / 3]), mp.mpf(10) ** -12, LOG_Z, 6,
         lambda z: z * z + mp.mpf("1e-8"),
+    ),
+    "LOG_TAIL32": (_odd(_log, [2]), TINY, LOG_Z, 3),
+    "LOG_DIRECT32": (
+        _log_tail, mp.sqrt(0.5) - mp.mpf("1.0003"), mp.sqrt(2) - mp.mpf("0.9997"), 8,
+        lambda t: abs(t) + mp.mpf("1e-6"),
+    ),
+    "ATANH32": (_odd(mp.atanh, [1]), TINY, mp.mpf("0.083"), 4, _near_z),
+    "EXP2_32": (_exp2_slope, -mp.mpf("0.5005"), mp.mpf("0.5005"), 5),
+    "CBRT32": (
+        lambda e: (1 - e) ** (-mp.mpf(1) / 3), -mp.mpf("0.1025"), mp.mpf("0.1025"), 2,
     ),
     "SIN64": (_odd(mp.sin, [1]), TINY, HALF_PI**2, 8, _near_z),
     "SIN32": (_odd(mp.sin, [1]), TINY, HALF_PI**2, 3, _near_z),

@@ -5,7 +5,7 @@ two FMAs (Cody and Waite); ``expm1(r) = r + r**2 Q(r)``; scaled by ``2**k`` in t
 subnormal results are rounded once.
 
 Coefficients: ``(exp(r) - 1 - r) / r**2`` on \\|r\\| <= ln 2 / 2, weight ``r**2``, by
-``bench/coefficients.py EXP64 EXP32``.
+``bench/coefficients.py EXP64 EXP32``; ``(exp2(r) - 1) / r`` on \\|r\\| <= 1/2, by ``EXP2_32``.
 """
 
 from __future__ import annotations
@@ -40,6 +40,14 @@ EXP32 = (
     0.041666205148442555,
     0.00836890599914363,
     0.001395074069854049,
+)
+EXP2_32 = (
+    0.6931471880774538,
+    0.24022651086454452,
+    0.05550356878575024,
+    0.009618030388128675,
+    0.0013390986253472939,
+    0.00015469864696044357,
 )
 LN2_64 = (0.6931471803691238, 1.9082149292705877e-10)
 LN2_32 = (0.693145751953125, 1.4286068203094173e-06)

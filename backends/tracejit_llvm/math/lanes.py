@@ -5,7 +5,7 @@ Operations are IEEE operations, one each; only :meth:`Lanes.fma` fuses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tracejit_llvm.text import Code, float_text, spread, suffix, vector
 
@@ -132,6 +132,31 @@ class Lanes:
         """Return `x` within bounds; nan stays."""
         x = self.select(self.compare("olt", x, self.c(lo)), self.c(lo), x)
         return self.select(self.compare("ogt", x, self.c(hi)), self.c(hi), x)
+
+    def rare(
+        self, condition: str, usual: Sequence[str], other: Callable[[], Sequence[str]]
+    ) -> list[str]:
+        """Return `usual`, or what `other` writes and returns where any lane meets a condition.
+
+        It is a branch that is not expected to be taken; the values are of these lanes' type and
+        are replaced in all lanes.
+        """
+        code = self.code
+        flag = condition
+        if self.n:
+            name = f"llvm.vector.reduce.or.{suffix('i1', self.n)}"
+            flag = code.call("i1", name, (vector("i1", self.n), condition))
+        number, before = code.module.fresh(), code.label
+        code.line(f"br i1 {flag}, label %rare{number}, label %usual{number}, !prof !0")
+        code.start(f"rare{number}")
+        values = other()
+        after = code.label
+        code.line(f"br label %usual{number}")
+        code.start(f"usual{number}")
+        return [
+            code.op(f"phi {self.type} [ {a}, %{before} ], [ {b}, %{after} ]")
+            for a, b in zip(usual, values, strict=True)
+        ]
 
     # ------------------------------------------------------------------ conversions
     def doubled(self, *values: str) -> tuple[Lanes, list[str]]:

@@ -1,10 +1,13 @@
 """Powers and roots: pow, cbrt, hypot, rsqrt.
 
-pow: ``exp(y log|x|)`` with the logarithm and the product in two float64 parts; float32 goes through
-float64.  The specials are C's.
+pow: ``exp(y log|x|)`` with the logarithm and the product in two parts; in float32
+``exp2(y log2|x|)``.  The specials are C's, in a branch of their own.
+
+cbrt in float32: ``x**(-1/3)`` from the bits, a polynomial and one step of Newton's.
 
 Coefficients: ``(log((1 + s) / (1 - s)) - 2 s - 2 s**3 / 3) / s**5`` in ``z = s**2``, weight z**2,
-by ``bench/coefficients.py LOG_TAIL64``.
+and ``(log((1 + s) / (1 - s)) - 2 s) / s**3``, ``(1 - e)**(-1/3)`` on \\|e\\| <= 0.1025, by
+``bench/coefficients.py LOG_TAIL64 LOG_TAIL32 CBRT32``.
 
 References
 ----------
@@ -15,9 +18,11 @@ from __future__ import annotations
 
 import math
 
-from tracejit_llvm.math.exp import LN2_64, exp, reduced, scaled
+import numpy as np
+
+from tracejit_llvm.math.exp import EXP2_32, LN2_64, integer, magic, reduced, scaled
 from tracejit_llvm.math.lanes import Lanes
-from tracejit_llvm.math.log import log, split_exponent
+from tracejit_llvm.math.log import split_exponent
 
 __all__ = ["cbrt", "hypot", "pow_", "rsqrt"]
 
@@ -29,6 +34,17 @@ LOG_TAIL64 = (
     0.1538676964155533,
     0.13256520248537043,
     0.1319918326844414,
+)
+LOG_TAIL32 = (
+    0.6666666655214447,
+    0.400001234672401,
+    0.2855065645461872,
+    0.23334570986107864,
+)
+CBRT32 = (
+    0.9999959847818909,
+    0.3347048064310873,
+    0.2241299978100179,
 )
 CBRT = (
     1.87595182427177009643,
@@ -86,31 +102,71 @@ def _power(f: Lanes, x: str, y: str) -> str:
     return scaled(f, f.add(q, f.c(1.0)), k)
 
 
+def _power_single(f: Lanes, x: str, y: str) -> str:
+    """Return ``exp2(y log2(x))`` in float32 for positive x."""
+    k, m = split_exponent(f, x)
+    t = f.sub(m, f.c(1.0))
+    sum_ = f.add(t, f.c(2.0))
+    sum_low = f.sub(t, f.sub(sum_, f.c(2.0)))
+    s = f.div(t, sum_)
+    minus = f.neg(s)
+    # 1 / (2 + t) is needed to some digits only.
+    inverse = f.horner(t, (0.5, -0.25, 0.125))
+    s_low = f.mul(f.fma(minus, sum_low, f.fma(minus, sum_, t)), inverse)
+    z = f.mul(s, s)
+    # The series after its first term is below 2**-6 of it: its rounding does not matter.
+    tail = f.mul(f.mul(s, z), f.horner(z, [c / math.log(2.0) for c in LOG_TAIL32]))
+    factor = 2.0 / math.log(2.0)
+    first = float(np.float32(factor))
+    high, low = _two_product(f, s, f.c(first))
+    s_low = f.fma(s_low, z, s_low)
+    low = f.fma(s_low, f.c(first), f.fma(s, f.c(factor - first), low))
+    high, lost = _two_sum(f, k, high)
+    high, low = _two_sum(f, high, f.add(lost, f.add(low, tail)))
+    p, p_low = _two_product(f, y, high)
+    p_low = f.fma(y, low, p_low)
+    clamped = f.clamp(p, -152.0, 130.0)
+    p_low = f.select(f.compare("oeq", clamped, p), p_low, f.c(0.0))
+    t = f.add(clamped, f.c(magic(f)))
+    r = f.add(f.sub(clamped, f.sub(t, f.c(magic(f)))), p_low)
+    return scaled(f, f.fma(r, f.horner(r, EXP2_32), f.c(1.0)), integer(f, t))
+
+
 def pow_(f: Lanes, x: str, y: str) -> str:
     """Power, as C's pow."""
-    wide, (x, y) = f.doubled(x, y)
-    a = wide.abs(x)
-    zero, one, inf = wide.c(0.0), wide.c(1.0), wide.c(math.inf)
-    result = exp(wide, wide.mul(y, log(wide, a))) if f.single else _power(wide, a, y)
-    rising = wide.compare("ogt", y, zero)
-    is_zero, is_inf = wide.compare("oeq", a, zero), wide.compare("oeq", a, inf)
-    limit = wide.select(wide.logic("xor", is_zero, rising), inf, zero)
-    result = wide.select(wide.logic("or", is_zero, is_inf), limit, result)
-    above = wide.compare("ogt", a, one)
-    limit = wide.select(wide.logic("xor", above, rising), zero, inf)
-    limit = wide.select(wide.compare("oeq", a, one), one, limit)
-    result = wide.select(wide.compare("oeq", wide.abs(y), inf), limit, result)
-    whole = wide.compare("oeq", wide.trunc(y), y)
-    half = wide.mul(y, wide.c(0.5))
-    odd = wide.logic("and", whole, wide.compare("une", wide.trunc(half), half))
-    negative = wide.code.op(f"icmp slt {wide.words} {wide.bits(x)}, {wide.i(0)}")
-    result = wide.select(wide.logic("and", negative, odd), wide.neg(result), result)
-    no_root = wide.logic("and", wide.compare("olt", x, zero), wide.compare("une", wide.trunc(y), y))
-    no_root = wide.logic("and", no_root, wide.compare("one", a, inf))
-    result = wide.select(no_root, wide.c(math.nan), result)
-    result = wide.select(wide.compare("uno", x, y), wide.add(x, y), result)
-    unit = wide.logic("or", wide.compare("oeq", y, zero), wide.compare("oeq", x, one))
-    return f.narrowed(wide, wide.select(unit, one, result))
+    a = f.abs(x)
+    result = _power_single(f, a, y) if f.single else _power(f, a, y)
+    # Negative x, 0, inf and nan; y that is inf or nan.
+    inf = f.word_op("shl", f.i(255 if f.single else 2047), f.i(f.mantissa))
+    below = f.word_op("sub", f.bits(x), f.i(1))
+    strange = f.code.op(f"icmp uge {f.words} {below}, {f.word_op('sub', inf, f.i(1))}")
+    huge = f.code.op(f"icmp uge {f.words} {f.bits(f.abs(y))}, {inf}")
+    special = f.logic("or", strange, huge)
+    return f.rare(special, (result,), lambda: (_special_powers(f, x, y, a, result),))[0]
+
+
+def _special_powers(f: Lanes, x: str, y: str, a: str, result: str) -> str:
+    """Return `result`, the power of a = \\|x\\|, with the signs and special values of ``x**y``."""
+    zero, one, inf = f.c(0.0), f.c(1.0), f.c(math.inf)
+    rising = f.compare("ogt", y, zero)
+    is_zero, is_inf = f.compare("oeq", a, zero), f.compare("oeq", a, inf)
+    limit = f.select(f.logic("xor", is_zero, rising), inf, zero)
+    result = f.select(f.logic("or", is_zero, is_inf), limit, result)
+    above = f.compare("ogt", a, one)
+    limit = f.select(f.logic("xor", above, rising), zero, inf)
+    limit = f.select(f.compare("oeq", a, one), one, limit)
+    result = f.select(f.compare("oeq", f.abs(y), inf), limit, result)
+    whole = f.compare("oeq", f.trunc(y), y)
+    half = f.mul(y, f.c(0.5))
+    odd = f.logic("and", whole, f.compare("une", f.trunc(half), half))
+    negative = f.code.op(f"icmp slt {f.words} {f.bits(x)}, {f.i(0)}")
+    result = f.select(f.logic("and", negative, odd), f.neg(result), result)
+    no_root = f.logic("and", f.compare("olt", x, zero), f.compare("une", f.trunc(y), y))
+    no_root = f.logic("and", no_root, f.compare("one", a, inf))
+    result = f.select(no_root, f.c(math.nan), result)
+    result = f.select(f.compare("uno", x, y), f.add(x, y), result)
+    unit = f.logic("or", f.compare("oeq", y, zero), f.compare("oeq", x, one))
+    return f.select(unit, one, result)
 
 
 def rsqrt(f: Lanes, x: str) -> str:
@@ -118,8 +174,29 @@ def rsqrt(f: Lanes, x: str) -> str:
     return f.div(f.c(1.0), f.sqrt(x))
 
 
+def _cbrt_single(f: Lanes, x: str) -> str:
+    a = f.abs(x)
+    small = f.compare("olt", a, f.c(2.0**-126))
+    b = f.select(small, f.mul(a, f.c(2.0**24)), a)
+    number = f.code.op(f"sitofp {f.words} {f.bits(b)} to {f.type}")
+    start = f.fma(number, f.c(-1 / 3), f.c(1419900000.0))
+    y = f.unbits(f.code.op(f"fptosi {f.type} {start} to {f.words}"))
+    error = f.fma(f.neg(f.mul(f.mul(b, y), y)), y, f.c(1.0))
+    y = f.mul(y, f.horner(error, CBRT32))
+    square = f.mul(y, y)
+    t = f.mul(b, square)
+    # Newton's step on t**3 = b, with 1 / t**2 = y**2.
+    residual = f.fma(f.neg(f.mul(t, t)), t, b)
+    t = f.fma(f.mul(residual, f.c(1 / 3)), square, t)
+    t = f.select(small, f.mul(t, f.c(2.0**-8)), t)
+    finite = f.logic("and", f.compare("ogt", a, f.c(0.0)), f.compare("one", a, f.c(math.inf)))
+    return f.select(finite, f.copysign(t, x), x)
+
+
 def cbrt(f: Lanes, x: str) -> str:
     """Cube root."""
+    if f.single:
+        return _cbrt_single(f, x)
     w, (y,) = f.doubled(x)
     a = w.abs(y)
     small = w.compare("olt", a, w.c(2.0**-1022))
