@@ -134,7 +134,7 @@ def log(f: Lanes, x: str) -> str:
 def _other_base(
     f: Lanes, x: str, factor: tuple[float, float], digit: tuple[float, float]
 ) -> str:
-    """Return ``log(m) * factor + k * digit`` in float64, each in two parts, `digit`'s first short."""
+    """Return ``log(m) factor + k digit`` in float64, each in two parts, the first digit short."""
     x, c, special = normal(f, x, apart=True)
     k, m = split_exponent(f, x, subnormal=False)
     t = f.sub(m, f.c(1.0))
