@@ -6,7 +6,8 @@ more than a round trip through memory: ``cost * (accesses - 1) > BUDGET``, where
 the distinct index maps by which it is read from stored arrays.  A five-point stencil reads its
 operand at five; a chain of stencils is thus stored at each step, never expanded.  Arrays of one
 shape that may be written by one kernel share an access; where one of them reads a neighbour of
-another they are written one after the other, and what both need would be computed twice.
+another they are written one after the other, and what both need would be computed twice.  What is
+dear and broadcast along outer axes would be computed for each of their indices.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ __all__ = ["BUDGET", "decide", "is_written_out"]
 
 BUDGET = 12.0
 """Cost units (about a vector instruction an element) that a stored array may save."""
+
+REPEATED = 3
+"""Accesses that stand for one that is repeated: what costs more than half a budget is stored."""
 
 _MANY = 64
 _SHAPE_OPS = frozenset(
@@ -56,6 +60,24 @@ def _same_index(eq: Equation, position: int) -> bool:
         and not eq.primitive.name.startswith(("reduce_", "arg"))
         and (aval.shape == eq.outputs[0].aval.shape or not aval.shape)
     )
+
+
+def _is_repeated(eq: Equation, position: int) -> bool:
+    """Whether an operand would be computed again in each trip of a loop that it does not move in.
+
+    An operand that is broadcast along inner axes is computed before the loops over these.
+    """
+    shape = eq.inputs[position].aval.shape
+    if eq.primitive.name == "dot_general":
+        ((mine, _), _) = eq.params["dimension_numbers"]
+        summed = math.prod(eq.inputs[0].aval.shape[a] for a in mine)
+        return math.prod(eq.outputs[0].aval.shape) * summed > math.prod(shape)
+    if eq.primitive.name != "broadcast_in_dim":
+        return False
+    places = eq.params["axes"]
+    moves = [place for place, length in zip(places, shape, strict=True) if length > 1]
+    out = eq.outputs[0].aval.shape
+    return any(out[a] > 1 for a in range(max(moves, default=0)) if a not in moves)
 
 
 def decide(program: Program, opaque: Set[int], forced: Set[Var], free: Set[Var]) -> set[Var]:
@@ -177,7 +199,8 @@ def _paths(
             elif name == "slice":
                 steps = {(p, True) if of else (hash((p, n)), False) for p, of in mine}
             else:
-                steps = {(hash((p, n, position)), False) for p, _ in mine}
+                times = REPEATED if _is_repeated(eq, position) else 1
+                steps = {(hash((p, n, position, k)), False) for p, _ in mine for k in range(times)}
             into = found.setdefault(a, set())
             if len(into) < _MANY:
                 into |= steps
