@@ -40,6 +40,7 @@ from tracejit.runtime.devices import (
     set_num_threads,
 )
 from tracejit.runtime.jit import jit
+from tracejit.runtime.settings import settings
 from tracejit.sparsity import hessian, jacobian, sparsity_pattern
 from tracejit.transforms.api import (
     ShapeDtypeStruct,
@@ -110,6 +111,7 @@ __all__ = [
     "release_memory",
     "remat",
     "set_num_threads",
+    "settings",
     "sparsity_pattern",
     "stop_gradient",
     "tree",

@@ -19,6 +19,8 @@ import signal
 import sys
 import threading
 
+from tracejit.backend.threads import default_threads
+
 __all__ = ["Pool", "default_threads", "pool_text"]
 
 # Words of the state, each on a cache line of its own where it is contended.
@@ -249,16 +251,6 @@ out:
   ret void
 }}
 """
-
-
-def default_threads() -> int:
-    """Return ``TRACEJIT_NUM_THREADS``, or the number of processors this process may use."""
-    wanted = os.environ.get("TRACEJIT_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Pool:

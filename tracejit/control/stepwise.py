@@ -26,13 +26,21 @@ from tracejit.ops.slicing import concatenate
 from tracejit.transforms.flat import array_or_tracer
 from tracejit.transforms.jvp import concrete_value
 
-__all__ = ["chosen", "disable_jit", "jit_disabled", "scanned", "untransformed", "whiled"]
+__all__ = [
+    "PassThrough",
+    "chosen",
+    "disable_jit",
+    "jit_disabled",
+    "scanned",
+    "untransformed",
+    "whiled",
+]
 
 jit_disabled: ContextVar[bool] = ContextVar("jit_disabled", default=False)
 """Whether functions run as Python."""
 
 
-class _Stepwise:
+class PassThrough:
     """Hands every operation to its parent.
 
     While there is an interpreter, calls of jitted functions do not take their fast path.
@@ -79,7 +87,7 @@ def disable_jit(disable: bool = True) -> Iterator[None]:
     """
     token = jit_disabled.set(disable)
     try:
-        with interpreting(_Stepwise(current_interpreter())):
+        with interpreting(PassThrough(current_interpreter())):
             yield
     finally:
         jit_disabled.reset(token)
@@ -88,7 +96,7 @@ def disable_jit(disable: bool = True) -> Iterator[None]:
 def untransformed() -> bool:
     """Whether no transformation is in progress."""
     now = active()
-    while isinstance(now, _Stepwise):
+    while isinstance(now, PassThrough):
         now = now.parent
     return now is None or now is bottom()
 

@@ -13,6 +13,7 @@
     |-- DeviceError (ValueError)        arrays on several devices; no such device
     |-- MissingRuleError (NotImplementedError)
     |-- SparsityError (ValueError)      a pattern of zeros that is wrong, or that has hardly any
+    |-- NanError (FloatingPointError)   an operation made a NaN, under ``debug_nans``
     `-- BoundsError (IndexError)        an index that is out of range at trace time
 
 Each names what must hold, what was got and the remedy, and appends the line of the user's code
@@ -32,6 +33,7 @@ __all__ = [
     "FormatError",
     "LeakedTracerError",
     "MissingRuleError",
+    "NanError",
     "ShapeError",
     "SparsityError",
     "StructureError",
@@ -85,6 +87,10 @@ class MissingRuleError(TracejitError, NotImplementedError):
 
 class SparsityError(TracejitError, ValueError):
     """A pattern of zeros that is wrong, or a derivative that has hardly any."""
+
+
+class NanError(TracejitError, FloatingPointError):
+    """An operation made a NaN, and :class:`tracejit.settings` says that this is an error."""
 
 
 class BoundsError(TracejitError, IndexError):

@@ -10,6 +10,7 @@ from tracejit.core.array import Array
 from tracejit.core.devices import Device, default_place, device_at, find_device, tally
 from tracejit.core.interpreter import bottom
 from tracejit.core.pytree import tree_leaves, tree_map
+from tracejit.core.settings import amend_settings
 from tracejit.core.tracer import Tracer
 from tracejit.numpy.promotion import array_of
 from tracejit.ops.devices import device_put as device_put_array
@@ -152,6 +153,7 @@ def set_num_threads(n: int) -> None:
     if n < 1:
         raise ValueError(f"the number of threads must be at least 1; got {n}")
     get_backend(HOST_BACKEND).set_num_threads(int(n))
+    amend_settings(num_threads=int(n))
 
 
 def release_memory() -> None:

@@ -1,0 +1,64 @@
+"""What users set: one frozen dataclass, from the environment, changed in a scope."""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tracejit.backend.threads import default_threads
+
+__all__ = ["Settings", "amend_settings", "current_settings", "leave_settings", "scope_settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What users may set.
+
+    Attributes
+    ----------
+    num_threads : int
+        Threads of compiled functions (``TRACEJIT_NUM_THREADS``).  They are the process's.
+    debug_nans : bool
+        Whether an operation that makes a NaN raises (``TRACEJIT_DEBUG_NANS``).
+    """
+
+    num_threads: int
+    debug_nans: bool
+
+
+def _from_environment() -> Settings:
+    return Settings(
+        num_threads=default_threads(),
+        debug_nans=os.environ.get("TRACEJIT_DEBUG_NANS", "0") not in ("", "0"),
+    )
+
+
+_process = _from_environment()
+_scoped: ContextVar[Settings | None] = ContextVar("settings", default=None)
+
+
+def current_settings() -> Settings:
+    """Return the settings of the innermost scope, or those of the process."""
+    return _scoped.get() or _process
+
+
+def scope_settings(changes: dict[str, Any]) -> Token[Settings | None]:
+    """Begin a scope with some fields changed; its end is :func:`leave_settings`."""
+    return _scoped.set(replace(current_settings(), **changes))
+
+
+def leave_settings(token: Token[Settings | None]) -> None:
+    """End a scope."""
+    _scoped.reset(token)
+
+
+def amend_settings(**changes: Any) -> None:
+    """Change fields of the innermost scope, or those of the process."""
+    global _process
+    scoped = _scoped.get()
+    if scoped is None:
+        _process = replace(_process, **changes)
+    else:
+        _scoped.set(replace(scoped, **changes))

@@ -1,0 +1,86 @@
+"""``settings``: a scope in which what users may set is changed."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from tracejit.control.nan_checks import NanChecks
+from tracejit.core.interpreter import bottom, current, current_interpreter, interpreting
+from tracejit.core.settings import (
+    Settings,
+    current_settings,
+    leave_settings,
+    scope_settings,
+)
+from tracejit.runtime.backends import get_backend
+from tracejit.runtime.placement import HOST_BACKEND
+
+__all__ = ["follow_environment", "settings"]
+
+
+class settings(contextlib.ContextDecorator):
+    """Change settings in a block: a context manager, or a decorator of functions.
+
+    Parameters
+    ----------
+    num_threads : int, optional
+        Threads of compiled functions; results do not depend on it.  It holds for the whole
+        process as long as the block lasts.  ``TRACEJIT_NUM_THREADS``.
+    debug_nans : bool, optional
+        Whether an operation whose result has a NaN, and its operands have none, raises
+        :class:`~tracejit.core.errors.NanError`, which names the primitive and the line.  A jitted
+        function that returns a NaN is run again one operation at a time (what it prints is
+        printed again), so that the operation within is named.  What ``where`` and ``vmap`` of
+        ``cond`` compute in vain counts, unless it is part of a jitted function.  Calls are slower.
+        ``TRACEJIT_DEBUG_NANS=1`` sets it for the thread that imports tracejit.
+
+    Raises
+    ------
+    ValueError
+        If `num_threads` is not positive.
+
+    Examples
+    --------
+    >>> import tracejit, tracejit.numpy as tnp
+    >>> with tracejit.settings(debug_nans=True) as chosen:
+    ...     y = tnp.log(tnp.ones(3))
+    >>> chosen.debug_nans
+    True
+    """
+
+    def __init__(self, *, num_threads: int | None = None, debug_nans: bool | None = None) -> None:
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f"settings: num_threads must be at least 1; got {num_threads}")
+        given = {"num_threads": num_threads, "debug_nans": debug_nans}
+        self._changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+        self._open: list[contextlib.ExitStack] = []
+
+    def _recreate_cm(self) -> settings:
+        return settings(**self._changes)
+
+    def __enter__(self) -> Settings:
+        stack = contextlib.ExitStack()
+        before = current_settings()
+        if "num_threads" in self._changes:
+            _use_threads(self._changes["num_threads"])
+            stack.callback(_use_threads, before.num_threads)
+        stack.callback(leave_settings, scope_settings(self._changes))
+        now = current_settings()
+        if now.debug_nans and not before.debug_nans:
+            stack.enter_context(interpreting(NanChecks(current_interpreter())))
+        self._open.append(stack)
+        return now
+
+    def __exit__(self, *exc: object) -> None:
+        self._open.pop().close()
+
+
+def _use_threads(n: int) -> None:
+    get_backend(HOST_BACKEND).set_num_threads(n)
+
+
+def follow_environment() -> None:
+    """Do what the environment asks of the thread that imports tracejit."""
+    if current_settings().debug_nans:
+        current.set(NanChecks(bottom()))
