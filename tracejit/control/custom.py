@@ -45,11 +45,17 @@ class _CustomFunction:
 
     _needs = ""
 
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: int | Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        nondiff_argnums: int | Sequence[int] = (),
+        nondiff_argnames: str | Sequence[str] = (),
+    ) -> None:
         functools.update_wrapper(self, fun)
-        numbers = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else nondiff_argnums
-        self.nondiff_argnums = tuple(numbers)
         self._given = Given(type(self).__name__, fun)
+        numbers = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else nondiff_argnums
+        named = _positions_of_names(self._given, nondiff_argnames)
+        self.nondiff_argnums = tuple(sorted({*numbers, *named})) if named else tuple(numbers)
 
     # ------------------------------------------------------------------------- rules
 
@@ -197,6 +203,8 @@ class custom_jvp(_CustomFunction):
         A function of pytrees of arrays.
     nondiff_argnums : int or sequence of int
         Positional arguments that are no arrays to be differentiated by, such as functions.
+    nondiff_argnames : str or sequence of str
+        The same by name, in addition.
 
     Raises
     ------
@@ -237,6 +245,8 @@ class custom_vjp(_CustomFunction):
         A function of pytrees of arrays.
     nondiff_argnums : int or sequence of int
         Positional arguments that are no arrays to be differentiated by, such as functions.
+    nondiff_argnames : str or sequence of str
+        The same by name, in addition.
 
     Raises
     ------
@@ -313,6 +323,20 @@ def custom_gradient(fun: Callable[..., Any]) -> custom_vjp:
     made = custom_vjp(value)
     made.defvjp(fwd, bwd)
     return made
+
+
+def _positions_of_names(given: Given, names: str | Sequence[str]) -> list[int]:
+    names = (names,) if isinstance(names, str) else tuple(names)
+    if not names:
+        return []
+    known = list(inspect.signature(given.fun).parameters)
+    for name in names:
+        if name not in known:
+            raise StructureError(
+                f"{given.name}: nondiff_argnames names {name!r}, but the arguments are "
+                f"{', '.join(map(repr, known)) or 'none'}"
+            )
+    return [known.index(name) for name in names]
 
 
 def _resolved(given: Given, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
