@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import mpmath as mp
+from scipy.special import erfinv
 
 mp.mp.prec = 240
 Function = Callable[[Any], Any]
@@ -113,6 +114,22 @@ def _scaled_erfc(q: Any) -> Any:
     return (1 + 2 * x) * mp.erfc(x) * mp.exp(x * x)
 
 
+def _scaled_erfinv(w: Any) -> Any:
+    """Return ``erfinv(x) / x`` by Newton's method, with ``w = -log(1 - x**2)``."""
+    if w < mp.mpf("1e-30"):
+        return mp.sqrt(mp.pi) / 2
+    x, rest = mp.sqrt(-mp.expm1(-w)), mp.exp(-w) / (1 + mp.sqrt(-mp.expm1(-w)))
+    y = mp.mpf(erfinv(float(x))) if w < 20 else mp.sqrt(w - mp.log(w) / 2 - mp.mpf("0.5"))
+    for _ in range(12):
+        # On the logarithm of erfc, which is nearly a parabola.
+        c = mp.erfc(y)
+        step = mp.log(c / rest) * c * mp.exp(y * y) * mp.sqrt(mp.pi) / 2
+        y += step
+        if abs(step) < mp.mpf(10) ** -50 * y:
+            break
+    return y / x
+
+
 def _log_gamma(t: Any) -> Any:
     nearest = mp.nint(t)
     if abs(t - nearest) < mp.mpf(10) ** -25:  # a removable singularity
@@ -151,6 +168,11 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "ERF32": (_erf_tail, TINY, 1, 6),
     "ERFC64": (_scaled_erfc, -1, mp.mpf("0.76"), 22),
     "LGAMMA64": (_log_gamma, -1, 1, 28),
+    "ERFINV_CENTRAL": (lambda v: _scaled_erfinv(v + mp.mpf("3.125")), -3.125, 3.125, 25),
+    "ERFINV_MIDDLE": (lambda v: _scaled_erfinv((v + mp.mpf("3.25")) ** 2), -0.75, 0.75, 21),
+    "ERFINV_FAR": (lambda v: _scaled_erfinv((v + 5) ** 2), -1, mp.mpf("1.05"), 19),
+    "COTANGENT": (lambda z: (1 / mp.sqrt(z) - mp.pi * mp.cot(mp.pi * mp.sqrt(z))) / mp.sqrt(z),
+                  TINY, mp.mpf("0.25"), 16),
     "ERFC32": (_scaled_erfc, -1, mp.mpf("0.46"), 10),
 }  # fmt: skip
 """name -> (function, lower end, upper end, degree, weight)."""

@@ -4,12 +4,13 @@ erf is a polynomial in x**2 up to 1, beyond it ``1 - erfc``.  erfc is ``exp(-x**
 with R a polynomial in ``(x - 4) / (x + 4)``; x**2 is kept in two parts.
 
 Coefficients: ``erf(x) / x - 1`` in x**2, and ``(1 + 2 x) erfc(x) exp(x**2)``, by
-``bench/coefficients.py ERF64 ERF32 ERFC64 ERFC32``.
+``bench/coefficients.py ERF64 ERF32 ERFC64 ERFC32``; ``erfinv(x) / x`` in w - 3.125, sqrt(w) - 3.25
+and sqrt(w) - 5, by ``ERFINV_CENTRAL ERFINV_MIDDLE ERFINV_FAR``.
 
 References
 ----------
-M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied
-Statistics 37 (1988), for erfinv.
+M. Giles, "Approximating the erfinv function", GPU Computing Gems Jade Edition (2011), for the
+variable ``w = -log(1 - x**2)`` and where the polynomials meet.
 """
 
 from __future__ import annotations
@@ -85,16 +86,23 @@ ERFC32 = (
 )
 
 
-def _tail(f: Lanes, a: str) -> str:
-    """Return erfc of a >= 0, until it underflows."""
+def _tail(f: Lanes, a: str, exact: bool = False) -> str:
+    """Return erfc of a >= 0, until it underflows; `exact` keeps what divisions lose."""
     a = f.select(f.compare("ogt", a, f.either(10.5, 27.5)), f.either(10.5, 27.5), a)
     q = f.div(f.sub(a, f.c(4.0)), f.add(a, f.c(4.0)))
     p = f.horner(q, ERFC32 if f.single else ERFC64)
-    p = f.div(p, f.fma(a, f.c(2.0), f.c(1.0)))
+    bottom = f.fma(a, f.c(2.0), f.c(1.0))
+    ratio = f.div(p, bottom)
     square = f.neg(f.mul(a, a))
     low = f.neg(f.fma(a, a, square))
     k, e = reduced(f, square, low)
-    return scaled(f, f.fma(p, e, p), k)
+    if not exact:
+        return scaled(f, f.fma(ratio, e, ratio), k)
+    # The residual over the denominator, of which ratio * 0.85 is near the inverse.
+    bottom_low = f.fma(a, f.c(2.0), f.sub(f.c(1.0), bottom))
+    residual = f.fma(f.neg(ratio), bottom_low, f.fma(f.neg(ratio), bottom, p))
+    low = f.mul(residual, f.mul(ratio, f.c(0.85)))
+    return scaled(f, f.add(ratio, f.fma(ratio, e, low)), k)
 
 
 def _near(f: Lanes, x: str) -> str:
@@ -112,57 +120,100 @@ def erf(f: Lanes, x: str) -> str:
 def erfc(f: Lanes, x: str) -> str:
     """Complementary error function."""
     a = f.abs(x)
-    far = _tail(f, a)
+    far = _tail(f, a, exact=True)
     far = f.select(f.compare("olt", x, f.c(0.0)), f.sub(f.c(2.0), far), far)
-    small = f.compare("olt", a, f.c(0.25))
+    small = f.compare("olt", a, f.c(0.5))
     y = f.select(small, f.sub(f.c(1.0), _near(f, x)), far)
     return f.select(f.compare("uno", x, x), x, y)
 
 
-CENTRAL = (
-    (3.3871328727963666080, 1.3314166789178437745e2, 1.9715909503065514427e3,
-     1.3731693765509461125e4, 4.5921953931549871457e4, 6.7265770927008700853e4,
-     3.3430575583588128105e4, 2.5090809287301226727e3),
-    (1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
-     2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4,
-     5.2264952788528545610e3),
-)  # fmt: skip
-MIDDLE = (
-    (1.42343711074968357734, 4.63033784615654529590, 5.76949722146069140550,
-     3.64784832476320460504, 1.27045825245236838258, 2.41780725177450611770e-1,
-     2.27238449892691845833e-2, 7.74545014278341407640e-4),
-    (1.0, 2.05319162663775882187, 1.67638483018380384940, 6.89767334985100004550e-1,
-     1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4,
-     1.05075007164441684324e-9),
-)  # fmt: skip
-FAR = (
-    (6.65790464350110377720, 5.46378491116411436990, 1.78482653991729133580,
-     2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
-     2.71155556874348757815e-5, 2.01033439929228813265e-7),
-    (1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
-     7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7,
-     2.04426310338993978564e-15),
-)  # fmt: skip
+ERFINV_CENTRAL = (
+    1.6536545626831027,
+    0.2401581824255883,
+    -0.006033670871426905,
+    -0.0007407025341543958,
+    0.00018673420802007535,
+    -1.3882523394744703e-05,
+    -1.3654691763806385e-06,
+    4.2347881798277593e-07,
+    -2.90703907812211e-08,
+    -4.112661394150453e-09,
+    1.0512230897131395e-09,
+    -5.4142545446478415e-11,
+    -1.2978699490515184e-11,
+    2.630364786554922e-12,
+    -8.07449461236495e-14,
+    -3.9983842556007745e-14,
+    6.525491175274427e-15,
+    -4.487251470245588e-17,
+    -1.2260091826489402e-16,
+    1.606305019330063e-17,
+    6.376513884987838e-19,
+    -3.8300482255603555e-19,
+    1.8818085393805605e-20,
+    4.525459687537509e-21,
+    -3.39298312323696e-22,
+    -2.186970482684828e-23,
+)
+ERFINV_MIDDLE = (
+    3.0838856104922208,
+    1.0052589676941652,
+    0.005370914553555188,
+    -0.0037512085082135795,
+    0.0024914420979477905,
+    -0.0016882755358737498,
+    0.0009532893417896068,
+    -0.00035503780635465053,
+    2.4031510422198174e-05,
+    6.828704589646487e-05,
+    -4.732066436489069e-05,
+    1.2465442057257024e-05,
+    2.932512307253095e-06,
+    -3.987208234157654e-06,
+    1.4817638240975655e-06,
+    -2.417184095328504e-08,
+    -2.457499215630956e-07,
+    1.2674012357125258e-07,
+    -2.0703316866377305e-08,
+    -1.1488407216541125e-08,
+    7.60490531764974e-09,
+    -1.288760627128935e-09,
+)
+ERFINV_FAR = (
+    4.849906401408584,
+    1.0103004648645448,
+    -0.00013871931838016111,
+    -0.00021503011980079348,
+    7.599527809749023e-05,
+    -1.968177116694904e-05,
+    4.52605251485344e-06,
+    -9.930257334807307e-07,
+    2.2905289921940182e-07,
+    -6.757167102592501e-08,
+    2.9018337596572733e-08,
+    -1.5216464499870992e-08,
+    7.822096351045203e-09,
+    -3.529706845374358e-09,
+    1.3152180440737136e-09,
+    -3.8493554193889435e-10,
+    7.003696924376759e-11,
+    1.685314485860271e-11,
+    -2.0505313151426333e-11,
+    5.426838506030865e-12,
+)
 
 
 def erfinv(f: Lanes, x: str) -> str:
-    """Inverse error function: the normal quantile of ``(1 + x) / 2``, over sqrt(2)."""
+    """Inverse error function: x times a polynomial in w, or in its root from 2.5 on."""
     w, (y,) = f.doubled(x)
-    a = w.abs(y)
-    half = w.mul(a, w.c(0.5))
-    r = w.fma(half, w.neg(half), w.c(0.180625))
-    central = w.div(w.horner(r, CENTRAL[0]), w.horner(r, CENTRAL[1]))
-    central = w.mul(a, w.mul(central, w.c(math.sqrt(0.125))))
-    inside = w.compare("ole", a, w.c(0.85))
-    rest = w.sub(w.c(1.0), a)
-    far = w.sub(w.c(math.log(2.0)), log(w, rest))
-    t = w.sqrt(w.select(inside, w.c(4.0), far))
-    near = w.compare("ole", t, w.c(5.0))
-    u, v = w.sub(t, w.c(1.6)), w.sub(t, w.c(5.0))
-    middle = w.div(w.horner(u, MIDDLE[0]), w.horner(u, MIDDLE[1]))
-    outer = w.div(w.horner(v, FAR[0]), w.horner(v, FAR[1]))
-    result = w.mul(w.select(near, middle, outer), w.c(math.sqrt(0.5)))
-    result = w.select(inside, central, result)
-    result = w.select(w.compare("oeq", a, w.c(1.0)), w.c(math.inf), result)
-    result = w.select(w.compare("ugt", a, w.c(1.0)), w.c(math.nan), result)
+    a, one = w.abs(y), w.c(1.0)
+    logarithm = w.neg(log(w, w.mul(w.sub(one, a), w.add(one, a))))
+    central = w.horner(w.sub(logarithm, w.c(3.125)), ERFINV_CENTRAL)
+    root = w.sqrt(w.select(w.compare("ogt", logarithm, w.c(0.0)), logarithm, w.c(0.0)))
+    middle = w.horner(w.sub(root, w.c(3.25)), ERFINV_MIDDLE)
+    far = w.horner(w.sub(root, w.c(5.0)), ERFINV_FAR)
+    outer = w.select(w.compare("olt", root, w.c(4.0)), middle, far)
+    result = w.mul(a, w.select(w.compare("olt", logarithm, w.c(6.25)), central, outer))
+    result = w.select(w.compare("oeq", a, one), w.c(math.inf), result)
+    result = w.select(w.compare("ugt", a, one), w.c(math.nan), result)
     return f.narrowed(w, w.copysign(result, y))

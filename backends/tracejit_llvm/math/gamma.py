@@ -5,7 +5,8 @@ series from there, and Euler's reflection below 0.  Its errors are small against
 |lgamma|)``; so are those of digamma, which is recurrence, asymptotic series and reflection.
 
 Coefficients: ``lgamma(x) / ((x - 1) (x - 2))`` in ``x - 2``, by ``bench/coefficients.py
-LGAMMA64``; the series have Bernoulli numbers.
+LGAMMA64``; ``1 / r - pi cot(pi r)`` over r in ``r**2``, by ``COTANGENT``; the series have
+Bernoulli numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 
 from tracejit_llvm.math.lanes import Lanes
-from tracejit_llvm.math.log import log
+from tracejit_llvm.math.log import log, log_in_parts
 from tracejit_llvm.math.trig import sine
 
 __all__ = ["digamma", "lgamma"]
@@ -49,10 +50,33 @@ LGAMMA64 = (
     -8.190121699401534e-10,
     4.5521334439742445e-10,
 )
+COTANGENT = (
+    3.289868133696453,
+    2.164646467422276,
+    2.0346861239690406,
+    2.008154712374577,
+    2.0019891519324147,
+    2.0004920931700854,
+    2.000125004667387,
+    1.999975976830101,
+    2.0008596468133666,
+    1.99026312659623,
+    2.0824077250829123,
+    1.4829486628600566,
+    4.385416609074789,
+    -5.918881512891506,
+    20.11973009061258,
+    -24.20561962083668,
+    21.34668817008898,
+)
 STIRLING = (
     1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400,
 )  # fmt: skip
-DIGAMMA = (-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760, -1 / 12)
+DIGAMMA = (
+    -1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760, -1 / 12, 3617 / 8160,
+    -43867 / 14364, 174611 / 6600, -77683 / 276, 236364091 / 65520, -657931 / 12,
+    3392780147 / 3480, -1723168255201 / 85932,
+)  # fmt: skip
 HALF_LOG_2_PI = 0.9189385332046728
 
 
@@ -70,18 +94,20 @@ def _positive(w: Lanes, x: str) -> str:
     t = w.sub(y, w.c(2.0))
     near = w.mul(w.mul(t, w.sub(y, one)), w.horner(t, LGAMMA64))
     big = w.compare("oge", x, w.c(8.0))
-    log_ = log(w, w.select(big, x, product))
+    log_ = log(w, product)
+    whole, part = log_in_parts(w, w.select(big, x, w.c(8.0)))
     near = w.select(low, w.sub(near, log_), w.add(near, log_))
     inverse = w.div(one, w.select(big, x, w.c(8.0)))
     series = w.mul(inverse, w.horner(w.mul(inverse, inverse), STIRLING))
-    far = w.fma(w.sub(x, w.c(0.5)), w.sub(log_, one), w.c(HALF_LOG_2_PI - 0.5))
-    return w.select(big, w.add(far, series), near)
+    less = w.sub(x, w.c(0.5))
+    far = w.fma(less, part, w.add(series, w.c(HALF_LOG_2_PI - 0.5)))
+    return w.select(big, w.fma(less, w.sub(whole, one), far), near)
 
 
-def _sine_of_pi(w: Lanes, x: str) -> tuple[str, str]:
-    """Return r = x less the nearest integer, and sin(pi r)."""
+def _sine_of_pi(w: Lanes, x: str) -> str:
+    """Return sin(pi r), r = x less the nearest integer."""
     r = w.sub(x, w.intrinsic("rint", x))
-    return r, sine(w, w.mul(r, w.c(math.pi)))
+    return sine(w, w.mul(r, w.c(math.pi)))
 
 
 def lgamma(f: Lanes, x: str) -> str:
@@ -90,7 +116,7 @@ def lgamma(f: Lanes, x: str) -> str:
     a = w.abs(y)
     negative = w.compare("olt", y, w.c(0.0))
     value = _positive(w, a)
-    _, s = _sine_of_pi(w, a)
+    s = _sine_of_pi(w, a)
     other = log(w, w.div(w.c(math.pi), w.abs(w.mul(a, s))))
     tiny = w.compare("olt", a, w.c(2.0**-60))
     value = w.select(negative, w.select(tiny, value, w.sub(other, value)), value)
@@ -105,23 +131,38 @@ def digamma(f: Lanes, x: str) -> str:
     one, zero = w.c(1.0), w.c(0.0)
     negative = w.compare("olt", y, zero)
     z = w.select(negative, w.sub(one, y), y)
-    numerator, denominator = zero, one
-    for _ in range(10):
-        below = w.compare("olt", z, w.c(10.0))
-        more = w.fma(numerator, z, denominator)
-        numerator = w.select(below, more, numerator)
-        denominator = w.select(below, w.mul(denominator, z), denominator)
+    # The sum of 1 / z as a fraction whose parts have 106 bits.
+    top, top_low, bottom, bottom_low = zero, zero, one, zero
+    for _ in range(6):
+        below = w.compare("olt", z, w.c(6.0))
+        product = w.mul(top, z)
+        lost = w.fma(top, z, w.neg(product))
+        sum_ = w.add(product, bottom)
+        lost = w.add(lost, w.add(w.sub(bottom, sum_), product))
+        low = w.fma(top_low, z, w.add(lost, bottom_low))
+        product = w.mul(bottom, z)
+        less = w.fma(bottom_low, z, w.fma(bottom, z, w.neg(product)))
+        top, top_low = w.select(below, sum_, top), w.select(below, low, top_low)
+        bottom = w.select(below, product, bottom)
+        bottom_low = w.select(below, less, bottom_low)
         z = w.select(below, w.add(z, one), z)
     inverse = w.div(one, z)
     square = w.mul(inverse, inverse)
-    value = w.fma(inverse, w.c(-0.5), log(w, z))
-    value = w.fma(square, w.horner(square, DIGAMMA), value)
-    value = w.sub(value, w.div(numerator, denominator))
-    r, s = _sine_of_pi(w, y)
-    quarter = w.sub(w.c(0.5), w.abs(r))
-    cosine = sine(w, w.mul(quarter, w.c(math.pi)))
-    cotangent = w.div(w.mul(cosine, w.c(math.pi)), s)
-    value = w.select(negative, w.sub(value, cotangent), value)
+    whole, part = log_in_parts(w, z)
+    quotient = w.div(top, bottom)
+    residual = w.fma(w.neg(quotient), bottom_low, w.fma(w.neg(quotient), bottom, top))
+    low = w.div(w.add(residual, top_low), bottom)
+    part = w.sub(w.fma(inverse, w.c(-0.5), part), low)
+    part = w.fma(square, w.horner(square, DIGAMMA), part)
+    value = w.add(w.sub(whole, quotient), part)
+    # pi cot(pi r) = 1 / r - r C(r**2), the division with its residual.
+    r = w.sub(y, w.intrinsic("rint", y))
+    reciprocal = w.div(one, r)
+    low = w.mul(w.fma(w.neg(reciprocal), r, one), reciprocal)
+    low = w.sub(w.mul(r, w.horner(w.mul(r, r), COTANGENT)), low)
+    value = w.select(negative, w.sub(w.add(value, low), reciprocal), value)
+    tiny = w.compare("olt", w.abs(y), w.c(2.0**-64))
+    value = w.select(tiny, w.div(w.c(-1.0), y), value)
     value = w.select(w.logic("and", negative, w.compare("oeq", r, zero)), w.c(math.nan), value)
     pole = w.copysign(w.c(math.inf), w.neg(y))
     value = w.select(w.compare("oeq", y, zero), pole, value)

@@ -24,7 +24,7 @@ import numpy as np
 from tracejit_llvm.math.exp import LN2_32, LN2_64
 from tracejit_llvm.math.lanes import Lanes
 
-__all__ = ["log", "log1p", "log2", "log10", "normal", "split_exponent"]
+__all__ = ["log", "log1p", "log2", "log10", "log_in_parts", "normal", "split_exponent"]
 
 LOG64 = (
     0.6666666666666735,
@@ -129,6 +129,18 @@ def log(f: Lanes, x: str) -> str:
     s, half, r = _parts(f, t)
     rest = f.fma(s, r, f.mul(k, f.c(LN2_64[1])))
     return f.fma(k, f.c(LN2_64[0]), f.sub(t, f.sub(half, rest)))
+
+
+def log_in_parts(f: Lanes, x: str) -> tuple[str, str]:
+    """Return a short multiple of log(2) and what the logarithm of a normal float64 has beside it.
+
+    The second part is at most 0.35, and so is its error small.
+    """
+    k, m = split_exponent(f, x, subnormal=False)
+    t = f.sub(m, f.c(1.0))
+    s, half, r = _parts(f, t)
+    rest = f.fma(s, r, f.mul(k, f.c(LN2_64[1])))
+    return f.mul(k, f.c(LN2_64[0])), f.sub(t, f.sub(half, rest))
 
 
 def _other_base(
