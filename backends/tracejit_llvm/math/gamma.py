@@ -125,42 +125,61 @@ def lgamma(f: Lanes, x: str) -> str:
     return f.narrowed(w, w.select(w.logic("or", infinite, pole), w.c(math.inf), value))
 
 
+def _difference(w: Lanes, a: str, b: str) -> tuple[str, str]:
+    """Return ``a - b`` and its rounding error."""
+    d = w.sub(a, b)
+    back = w.sub(d, a)
+    return d, w.sub(w.sub(a, w.sub(d, back)), w.add(b, back))
+
+
 def digamma(f: Lanes, x: str) -> str:
     """Derivative of lgamma; nan at the negative integers, an infinity at 0."""
     w, (y,) = f.doubled(x)
     one, zero = w.c(1.0), w.c(0.0)
     negative = w.compare("olt", y, zero)
     z = w.select(negative, w.sub(one, y), y)
+    # What each z + 1 loses, times the trigamma function there: a series, then about 1 / z.
+    more = w.add(z, one)
+    ratio = w.div(one, more)
+    slope = w.mul(ratio, w.horner(ratio, (1.0, 0.5, 1 / 6)))
+    lost = w.mul(w.sub(z, w.sub(more, one)), slope)
+    shifted = w.select(w.compare("olt", z, w.c(7.0)), lost, zero)
     # The sum of 1 / z as a fraction whose parts have 106 bits.
     top, top_low, bottom, bottom_low = zero, zero, one, zero
-    for _ in range(6):
-        below = w.compare("olt", z, w.c(6.0))
+    for step in range(7):
+        below = w.compare("olt", z, w.c(7.0))
         product = w.mul(top, z)
         lost = w.fma(top, z, w.neg(product))
         sum_ = w.add(product, bottom)
-        lost = w.add(lost, w.add(w.sub(bottom, sum_), product))
+        lost = w.add(lost, w.sub(bottom, w.sub(sum_, product)))
         low = w.fma(top_low, z, w.add(lost, bottom_low))
         product = w.mul(bottom, z)
         less = w.fma(bottom_low, z, w.fma(bottom, z, w.neg(product)))
         top, top_low = w.select(below, sum_, top), w.select(below, low, top_low)
         bottom = w.select(below, product, bottom)
         bottom_low = w.select(below, less, bottom_low)
-        z = w.select(below, w.add(z, one), z)
+        more = w.add(z, one)
+        if step:
+            lost = w.mul(w.sub(z, w.sub(more, one)), w.c(1 / (step + 1)))
+            shifted = w.select(below, w.add(shifted, lost), shifted)
+        z = w.select(below, more, z)
     inverse = w.div(one, z)
     square = w.mul(inverse, inverse)
     whole, part = log_in_parts(w, z)
     quotient = w.div(top, bottom)
     residual = w.fma(w.neg(quotient), bottom_low, w.fma(w.neg(quotient), bottom, top))
     low = w.div(w.add(residual, top_low), bottom)
-    part = w.sub(w.fma(inverse, w.c(-0.5), part), low)
+    part = w.sub(w.fma(inverse, w.c(-0.5), part), w.sub(low, shifted))
     part = w.fma(square, w.horner(square, DIGAMMA), part)
-    value = w.add(w.sub(whole, quotient), part)
     # pi cot(pi r) = 1 / r - r C(r**2), the division with its residual.
     r = w.sub(y, w.intrinsic("rint", y))
     reciprocal = w.div(one, r)
     low = w.mul(w.fma(w.neg(reciprocal), r, one), reciprocal)
     low = w.sub(w.mul(r, w.horner(w.mul(r, r), COTANGENT)), low)
-    value = w.select(negative, w.sub(w.add(value, low), reciprocal), value)
+    value, lost = _difference(w, whole, quotient)
+    part = w.add(part, lost)
+    value, lost = _difference(w, value, w.select(negative, reciprocal, zero))
+    value = w.add(value, w.add(part, w.add(lost, w.select(negative, low, zero))))
     tiny = w.compare("olt", w.abs(y), w.c(2.0**-64))
     value = w.select(tiny, w.div(w.c(-1.0), y), value)
     value = w.select(w.logic("and", negative, w.compare("oeq", r, zero)), w.c(math.nan), value)
