@@ -1,8 +1,7 @@
 """Exponentials: exp, exp2, expm1, and what the hyperbolic functions share with them.
 
 ``x = k ln 2 + r`` with ``k`` rounded by adding 1.5 * 2**52 (its low bits are then k) and ``r`` by
-two FMAs (Cody and Waite); ``expm1(r) = r + r**2 Q(r)``; scaled by ``2**k`` in two steps, so that
-subnormal results are rounded once.
+two FMAs (Cody and Waite); ``expm1(r) = r + r**2 Q(r)``; scaled by ``2**k``.
 
 Coefficients: ``(exp(r) - 1 - r) / r**2`` on \\|r\\| <= ln 2 / 2, weight ``r**2``, by
 ``bench/coefficients.py EXP64 EXP32``; ``(exp2(r) - 1) / r`` on \\|r\\| <= 1/2, by ``EXP2_32``.
@@ -71,9 +70,20 @@ def scale(f: Lanes, k: str) -> str:
 
 
 def scaled(f: Lanes, x: str, k: str) -> str:
-    """Return ``x * 2**k``, in two steps, for k of any result that `x` near 1 can have."""
-    half = f.word_op("ashr", k, f.i(1))
-    return f.mul(f.mul(x, scale(f, half)), scale(f, f.word_op("sub", k, half)))
+    """Return ``x * 2**k`` for x from 2**-8 to 2**8: k is added to the exponents.
+
+    Where the result may be subnormal or infinite it is scaled in two steps, so rounded once.
+    """
+    most = 117 if f.single else 1013
+    shifted = f.word_op("add", k, f.i(most))
+    out = f.code.op(f"icmp ugt {f.words} {shifted}, {f.i(2 * most)}")
+    moved = f.word_op("add", f.bits(x), f.word_op("shl", k, f.i(f.mantissa)))
+
+    def other() -> tuple[str]:
+        half = f.word_op("ashr", k, f.i(1))
+        return (f.mul(f.mul(x, scale(f, half)), scale(f, f.word_op("sub", k, half))),)
+
+    return f.rare(out, (f.unbits(moved),), other)[0]
 
 
 def tail(f: Lanes, r: str) -> str:
