@@ -88,7 +88,7 @@ class CupyRuntime:
         self.namespace: Any = importlib.import_module("cupy")
         self.label = ""
         self.counters = {"compiled": 0, "disk": 0}
-        self._disk = DiskCache(cache_dir("cuda"))
+        self._disk = DiskCache(lambda: cache_dir("cuda"))
         self._cuda: Any = self.namespace.cuda
         self._api: Any = self._cuda.runtime
         self._driver: Any = self._cuda.driver

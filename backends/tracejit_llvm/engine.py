@@ -67,7 +67,7 @@ class Engine:
             self._make_machine(1), use_jit_link=sys.platform != "win32"
         )
         _keep_for_ever(self._jit)
-        self.disk = DiskCache(cache_dir("llvm") if folder is USUAL else folder)
+        self.disk = DiskCache((lambda: cache_dir("llvm")) if folder is USUAL else folder)
         self.counters = {"compiled": 0, "memory": 0, "disk": 0}
         self._version = self._fingerprint()
         self._addresses: dict[str, int] = {}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,25 @@ def test_scopes() -> None:
 
     assert inside(1) == (5, 5)
     assert threads() == usual.num_threads
+
+
+def test_where_compiled_code_is_kept(tmp_path: Path) -> None:
+    def run(number: float) -> None:  # what no other test compiles
+        jit(lambda x: tnp.sin(tnp.cos(x) ** 3 - number) / (x + number) ** 7)(X)
+
+    usual = current_settings().cache_dir
+    with settings(cache_dir=tmp_path / "a"):
+        with settings(cache_dir=""):
+            jit(lambda x: tnp.arctan2(tnp.cosh(x) ** 5, x - x**9))(X)
+        assert not (tmp_path / "a").exists()
+        run(0.25)
+        assert current_settings().cache_dir == str(tmp_path / "a")
+    kept = list((tmp_path / "a").iterdir())
+    assert kept
+    assert current_settings().cache_dir == usual
+    with settings(num_threads=1):
+        jit(lambda x: tnp.tanh(x**11 - tnp.sinh(x)))(X)
+    assert list((tmp_path / "a").iterdir()) == kept
 
 
 def test_an_operation_that_makes_a_nan() -> None:
@@ -132,10 +151,12 @@ except FloatingPointError as error:
     for value, wanted in (("1", True), ("0", False)):
         environment = {
             **os.environ, "TRACEJIT_DEBUG_NANS": value, "TRACEJIT_NUM_THREADS": "3",
+            "TRACEJIT_CACHE_DIR": "",
         }  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True,
             check=True,
         )  # fmt: skip
-        assert re.match(rf"Settings\(num_threads=3, debug_nans={wanted}\)", done.stdout)
+        shown = f"Settings(num_threads=3, debug_nans={wanted}, cache_dir='')"
+        assert done.stdout.startswith(shown)
         assert done.stdout.endswith("log\n") == wanted

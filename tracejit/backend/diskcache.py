@@ -29,10 +29,24 @@ LARGEST_CACHE = 256 << 20
 WRITES_BETWEEN_SWEEPS = 64
 
 
+_chosen: str | None = None
+
+
+def choose_cache_dir(folder: str | None) -> str | None:
+    """Let caches be in a folder (empty: nowhere; None: where they usually are) from now on.
+
+    Returns what was chosen before.
+    """
+    global _chosen
+    before, _chosen = _chosen, folder
+    return before
+
+
 def cache_dir(kind: str) -> Path | None:
     """Return the folder of a cache, ``None`` for no cache.
 
-    It is ``TRACEJIT_CACHE_DIR`` (empty: no cache), else the platform's place for caches of a user.
+    It is what :func:`choose_cache_dir` said, else ``TRACEJIT_CACHE_DIR`` (empty: no cache), else
+    the platform's place for caches of a user.
 
     Parameters
     ----------
@@ -40,7 +54,7 @@ def cache_dir(kind: str) -> Path | None:
         What is cached, e.g. ``"llvm"``.  Caches of all kinds are in one folder where
         ``TRACEJIT_CACHE_DIR`` names it, so what is hashed to a key must tell their objects apart.
     """
-    wanted = os.environ.get("TRACEJIT_CACHE_DIR")
+    wanted = os.environ.get("TRACEJIT_CACHE_DIR") if _chosen is None else _chosen
     if wanted is not None:
         return Path(wanted) if wanted else None
     try:
@@ -61,15 +75,23 @@ class DiskCache:
 
     Parameters
     ----------
-    folder : Path or None
-        Made when something is first written; ``None`` for a cache that holds nothing.
+    folder : Path, None, or callable that returns one
+        Made when something is first written; ``None`` for a cache that holds nothing.  A callable
+        is asked each time.
     most : int
         Bytes of all files.
     """
 
-    def __init__(self, folder: Path | None, most: int = LARGEST_CACHE) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path | Callable[[], Path | None] | None, most: int = LARGEST_CACHE
+    ) -> None:
+        self._folder = folder
         self.most = most
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the files are now, ``None`` for nowhere."""
+        return self._folder() if callable(self._folder) else self._folder
 
     def get(self, key: str) -> bytes | None:
         """Return the object stored under `key`, or ``None``.
@@ -79,10 +101,11 @@ class DiskCache:
         key : str
             Hexadecimal digits.
         """
-        if self.folder is None:
+        folder = self.folder
+        if folder is None:
             return None
         try:
-            content = _read(self.folder, self.folder / key)
+            content = _read(folder, folder / key)
         except OSError:
             return None
         if content is None or not content.startswith(MAGIC):
@@ -92,43 +115,42 @@ class DiskCache:
         if hashlib.sha256(key.encode() + image).digest() != checksum:
             return None
         with contextlib.suppress(OSError):
-            os.utime(self.folder / key)
+            os.utime(folder / key)
         return image
 
     def put(self, key: str, image: bytes) -> None:
         """Store an object, if that is possible."""
-        if self.folder is None or len(image) > LARGEST_FILE:
+        folder = self.folder
+        if folder is None or len(image) > LARGEST_FILE:
             return
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not _private(self.folder.lstat(), stat.S_ISDIR):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not _private(folder.lstat(), stat.S_ISDIR):
                 return
-            self._write(key, image)
+            self._write(folder, key, image)
             # By chance, so that many short processes sweep as often as one that is long.
             if secrets.randbelow(WRITES_BETWEEN_SWEEPS) == 0:
-                self._sweep()
+                self._sweep(folder)
         except OSError:
             return
 
-    def _write(self, key: str, image: bytes) -> None:
-        assert self.folder is not None
-        temporary = self.folder / f".{key[:16]}-{secrets.token_hex(8)}"
+    def _write(self, folder: Path, key: str, image: bytes) -> None:
+        temporary = folder / f".{key[:16]}-{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         number = os.open(temporary, flags, 0o600)
         try:
             with os.fdopen(number, "wb") as file:
                 file.write(MAGIC + hashlib.sha256(key.encode() + image).digest() + image)
-            temporary.replace(self.folder / key)
+            temporary.replace(folder / key)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
 
-    def _sweep(self) -> None:
+    def _sweep(self, folder: Path) -> None:
         """Drop the files used longest ago while all are larger than `most`."""
-        assert self.folder is not None
         files = []
-        for path in self.folder.iterdir():
+        for path in folder.iterdir():
             with contextlib.suppress(OSError):  # dropped by another process
                 status = path.lstat()
                 if stat.S_ISREG(status.st_mode):

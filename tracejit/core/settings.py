@@ -22,16 +22,21 @@ class Settings:
         Threads of compiled functions (``TRACEJIT_NUM_THREADS``).  They are the process's.
     debug_nans : bool
         Whether an operation that makes a NaN raises (``TRACEJIT_DEBUG_NANS``).
+    cache_dir : str or None
+        The folder of compiled code, empty for none (``TRACEJIT_CACHE_DIR``); the platform's place
+        for caches by default.  It is the process's.
     """
 
     num_threads: int
     debug_nans: bool
+    cache_dir: str | None
 
 
 def _from_environment() -> Settings:
     return Settings(
         num_threads=default_threads(),
         debug_nans=os.environ.get("TRACEJIT_DEBUG_NANS", "0") not in ("", "0"),
+        cache_dir=os.environ.get("TRACEJIT_CACHE_DIR"),
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any
 
+from tracejit.backend.diskcache import choose_cache_dir
 from tracejit.control.nan_checks import NanChecks
 from tracejit.core.interpreter import bottom, current, current_interpreter, interpreting
 from tracejit.core.settings import (
@@ -34,6 +36,9 @@ class settings(contextlib.ContextDecorator):
         printed again), so that the operation within is named.  What ``where`` and ``vmap`` of
         ``cond`` compute in vain counts, unless it is part of a jitted function.  Calls are slower.
         ``TRACEJIT_DEBUG_NANS=1`` sets it for the thread that imports tracejit.
+    cache_dir : str or Path, optional
+        The folder where compiled code is kept between processes; ``""`` for nowhere.  It holds for
+        the whole process as long as the block lasts.  ``TRACEJIT_CACHE_DIR``.
 
     Raises
     ------
@@ -49,10 +54,17 @@ class settings(contextlib.ContextDecorator):
     True
     """
 
-    def __init__(self, *, num_threads: int | None = None, debug_nans: bool | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        num_threads: int | None = None,
+        debug_nans: bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"settings: num_threads must be at least 1; got {num_threads}")
-        given = {"num_threads": num_threads, "debug_nans": debug_nans}
+        folder = None if cache_dir is None else os.fspath(cache_dir)
+        given = {"num_threads": num_threads, "debug_nans": debug_nans, "cache_dir": folder}
         self._changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
         self._open: list[contextlib.ExitStack] = []
 
@@ -65,6 +77,8 @@ class settings(contextlib.ContextDecorator):
         if "num_threads" in self._changes:
             _use_threads(self._changes["num_threads"])
             stack.callback(_use_threads, before.num_threads)
+        if "cache_dir" in self._changes:
+            stack.callback(choose_cache_dir, choose_cache_dir(self._changes["cache_dir"]))
         stack.callback(leave_settings, scope_settings(self._changes))
         now = current_settings()
         if now.debug_nans and not before.debug_nans:
