@@ -71,7 +71,7 @@ def _is_repeated(eq: Equation, position: int) -> bool:
     if eq.primitive.name == "dot_general":
         ((mine, _), _) = eq.params["dimension_numbers"]
         summed = math.prod(eq.inputs[0].aval.shape[a] for a in mine)
-        return math.prod(eq.outputs[0].aval.shape) * summed > math.prod(shape)
+        return bool(math.prod(eq.outputs[0].aval.shape) * summed > math.prod(shape))
     if eq.primitive.name != "broadcast_in_dim":
         return False
     places = eq.params["axes"]
