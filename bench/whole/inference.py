@@ -130,6 +130,6 @@ def _hamiltonian(rows: int, width: int, samples: int, leaps: int) -> Case:
 def cases(quick: bool) -> list[Case]:
     """Return the rows."""
     return [
-        _gaussian_process(50 if quick else 300, 5),
+        _gaussian_process(50 if quick else 200, 5),
         _hamiltonian(200 if quick else 1000, 20, 5 if quick else 20, 20),
     ]
