@@ -197,6 +197,6 @@ def cases(quick: bool) -> list[Case]:
     return [
         _shallow_water(128 if quick else 512, 20),
         _burgers(128 if quick else 512, 50),
-        _kuramoto_sivashinsky(512 if quick else 4096, 1000),
+        _kuramoto_sivashinsky(512 if quick else 4096, 1000 if quick else 2000),
         _inverse(32 if quick else 100, 50 if quick else 200, 2),
     ]

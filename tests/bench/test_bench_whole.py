@@ -12,7 +12,7 @@ from bench import whole
 from bench.harness import Case, Effort, Outcome, measure
 from bench.peers import Peer
 from bench.ways import library
-from bench.whole import flows, inference, particles
+from bench.whole import flows, inference, particles, spectra
 
 NAMES = {
     "shallow water", "Burgers", "Kuramoto-Sivashin.", "inverse problem", "Lennard-Jones", "Ising",
@@ -27,6 +27,8 @@ TINY = (
     particles._mandelbrot(16, 20),
     inference._gaussian_process(20, 2),
     inference._hamiltonian(50, 4, 3, 4),
+    spectra._navier_stokes(8, 2),
+    spectra._schrodinger_poisson(16, 2),
 )
 
 
