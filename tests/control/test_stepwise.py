@@ -117,3 +117,28 @@ def test_rules_of_users() -> None:
     with disable_jit():
         assert float(jit(f)(-1.0)) == 2.0
         assert float(jit(grad(f))(-1.0)) == 7.0
+
+
+def test_operands_are_arrays_as_in_traced_code() -> None:
+    # of Python's True, ~ is -2; and NumPy's arrays have no .at
+    zeros = np.zeros(3)
+    with disable_jit():
+        assert not bool(lax.fori_loop(0, 3, lambda i, c: ~c, True))
+        flips = lax.scan(lambda c, _: (~c, c), True, None, length=3)[1]
+        np.testing.assert_array_equal(flips, [True, False, True])
+        assert not bool(lax.cond(True, lambda b: ~b, lambda b: b, True))
+        assert not bool(lax.switch(0, [lambda b: ~b], True))
+        assert not bool(jit(lambda b, k: ~b, static_argnums=1)(True, "static"))
+        for found in (
+            jit(lambda c: c.at[1].add(2.0))(zeros),
+            jit(lambda *, c: c.at[1].add(2.0))(c=zeros),
+            lax.fori_loop(0, 2, lambda i, c: c.at[1].add(1.0), zeros),
+            lax.cond(True, lambda c: c.at[1].add(2.0), lambda c: c, zeros),
+            lax.scan(lambda c, _: (c.at[1].add(1.0), None), zeros, None, length=2)[0],
+        ):
+            np.testing.assert_array_equal(found, [0.0, 2.0, 0.0])
+        assert lax.while_loop(lambda c: c[1] < 2, lambda c: (1.5, c[1] + 1), (0.0, 0))[0].ndim == 0
+
+
+def test_one_branch_is_given_arrays() -> None:
+    assert not bool(lax.switch(0, [lambda b: ~b], True))

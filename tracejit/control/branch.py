@@ -12,7 +12,7 @@ from tracejit.control.guard import guarded
 from tracejit.control.interpret import interpret
 from tracejit.control.lanes import one_by_one
 from tracejit.control.programs import arranged, interned, staged_body, used_inputs, wrapped
-from tracejit.control.stepwise import chosen
+from tracejit.control.stepwise import as_arrays, chosen
 from tracejit.core.errors import DTypeError, ShapeError, StructureError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.pytree import (
@@ -99,7 +99,7 @@ def cond(
         pred = ne(pred, aval.dtype.type(0))
     known = chosen(pred)
     if known is not None:
-        return (true_fun if known else false_fun)(*operands)
+        return as_arrays((true_fun if known else false_fun)(*as_arrays(operands)))
     index = convert_element_type(pred, INDEX)
     return _choose("cond", index, (false_fun, true_fun), operands)
 
@@ -143,7 +143,8 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
         raise DTypeError(f"switch: index must be an integer; got {aval}")
     known = chosen(index)
     if len(branches) == 1 or known is not None:
-        return branches[min(max(known or 0, 0), len(branches) - 1)](*operands)
+        branch = branches[min(max(known or 0, 0), len(branches) - 1)]
+        return as_arrays(branch(*as_arrays(operands)))
     kind = aval.dtype.type
     last = min(len(branches) - 1, np.iinfo(aval.dtype).max)
     index = convert_element_type(clamp(kind(0), index, kind(last)), INDEX)

@@ -28,6 +28,7 @@ from tracejit.transforms.jvp import concrete_value
 
 __all__ = [
     "PassThrough",
+    "as_arrays",
     "chosen",
     "disable_jit",
     "jit_disabled",
@@ -101,6 +102,11 @@ def untransformed() -> bool:
     return now is None or now is bottom()
 
 
+def as_arrays(tree: Any) -> Any:
+    """Return a pytree as traced code would meet it: its leaves are arrays."""
+    return tree_map(array_or_tracer, tree)
+
+
 def chosen(index: Any) -> int | None:
     """Return which branch to run as Python; None if it is to be traced."""
     value = concrete_value(index) if jit_disabled.get() else None
@@ -109,11 +115,14 @@ def chosen(index: Any) -> int | None:
 
 def whiled(test: Callable[[Any], Any], body: Callable[[Any], Any], value: Any) -> Any:
     """Run ``while_loop`` as Python; None if it is to be traced, else a tuple of the result."""
-    if not jit_disabled.get() or concrete_value(test(value)) is None:
+    if not jit_disabled.get():
+        return None
+    value = as_arrays(value)
+    if concrete_value(test(value)) is None:
         return None
     while test(value):
-        value = body(value)
-    return (tree_map(array_or_tracer, value),)
+        value = as_arrays(body(value))
+    return (value,)
 
 
 def scanned(
@@ -123,8 +132,9 @@ def scanned(
     if not jit_disabled.get() or not length:
         return None
     found = []
+    carry, xs = as_arrays((carry, xs))
     for i in reversed(range(length)) if reverse else range(length):
-        carry, y = pair(carry, tree_map(lambda x, i=i: array_or_tracer(x)[i], xs))
+        carry, y = as_arrays(pair(carry, tree_map(lambda x, i=i: x[i], xs)))
         found.append(y)
     if reverse:
         found.reverse()
@@ -132,4 +142,4 @@ def scanned(
     def stacked(*ys: Any) -> Any:
         return concatenate([reshape(y, (1, *get_aval(y).shape)) for y in ys], 0)
 
-    return tree_map(array_or_tracer, carry), tree_map(stacked, *found)
+    return carry, tree_map(stacked, *found)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tracejit.control.call import call
-from tracejit.control.stepwise import jit_disabled
+from tracejit.control.stepwise import as_arrays, jit_disabled
 from tracejit.core.array import Array, check_kept, uncommitted
 from tracejit.core.devices import default_place, device_at
 from tracejit.core.errors import DeviceError, DTypeError, StructureError
@@ -132,7 +132,8 @@ class JitFunction:
             avals.append(self._aval(x, args, kwargs))
         if traced:
             if jit_disabled.get():
-                return self._fun(*args, **kwargs)
+                dynamic, named = as_arrays(tree)
+                return self._closed(args, kwargs)(*dynamic, **named)
             return self._record(args, kwargs, leaves, treedef, avals)
         entry = self._entry(args, kwargs, leaves, treedef, avals)
         if entry.donated:
