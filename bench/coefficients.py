@@ -162,6 +162,8 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "TAN32": (_odd(mp.tan, [1]), TINY, QUARTER_PI**2, 6, _near_z),
     "ATAN64": (_odd(mp.atan, [1]), TINY, TAN_PI_8**2, 10, _near_z),
     "ATAN32": (_odd(mp.atan, [1]), TINY, TAN_PI_8**2, 4, _near_z),
+    "ATAN_WIDE64": (_odd(mp.atan, [1]), TINY, 1, 21, _near_z),
+    "ATAN_WIDE32": (_odd(mp.atan, [1]), TINY, 1, 9, _near_z),
     "ASIN64": (_odd(mp.asin, [1]), TINY, mp.mpf("0.2502"), 12, _near_z),
     "ASIN32": (_odd(mp.asin, [1]), TINY, mp.mpf("0.2502"), 4, _near_z),
     "ERF64": (_erf_tail, TINY, 1, 11),

@@ -122,7 +122,7 @@ def erfc(f: Lanes, x: str) -> str:
     a = f.abs(x)
     far = _tail(f, a, exact=True)
     far = f.select(f.compare("olt", x, f.c(0.0)), f.sub(f.c(2.0), far), far)
-    small = f.compare("olt", a, f.c(0.5))
+    small = f.compare("olt", a, f.either(0.65, 0.5))
     y = f.select(small, f.sub(f.c(1.0), _near(f, x)), far)
     return f.select(f.compare("uno", x, x), x, y)
 

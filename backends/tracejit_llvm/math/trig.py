@@ -82,6 +82,42 @@ ATAN32 = (
     0.10594384046284577,
     -0.06079075142545797,
 )
+ATAN_WIDE64 = (
+    -0.33333333333333326,
+    0.19999999999998286,
+    -0.14285714285580278,
+    0.11111111105732893,
+    -0.09090908960157647,
+    0.0769230557417063,
+    -0.0666664234902395,
+    0.05882146440594828,
+    -0.05261819880236929,
+    0.0475513301531714,
+    -0.04320567536710138,
+    0.03911459764772407,
+    -0.034688200658782704,
+    0.029338089844461675,
+    -0.0228514437635662,
+    0.015759806165899837,
+    -0.009235664360571388,
+    0.004401666554397466,
+    -0.0016200789995192374,
+    0.00042869408952392823,
+    -7.219021761404538e-05,
+    5.7891877797804e-06,
+)
+ATAN_WIDE32 = (
+    -0.3333332743489853,
+    0.19999692677609787,
+    -0.14280131721274983,
+    0.11060251499153832,
+    -0.0881887584518334,
+    0.0675963733042913,
+    -0.044947389793214325,
+    0.02276115985063305,
+    -0.007423028689556976,
+    0.0011349573297510201,
+)
 ASIN64 = (
     0.16666666666666763,
     0.0749999999996994,
@@ -251,11 +287,15 @@ def _angle(f: Lanes, t: str, u: str) -> tuple[str, str, str, str]:
 
 
 def atan(f: Lanes, x: str) -> str:
-    """Inverse tangent."""
-    q, p, high, low = _angle(f, f.abs(x), f.c(1.0))
-    y = f.add(high, f.add(q, f.add(low, p)))
-    y = f.select(f.compare("uno", x, x), x, y)
-    return f.copysign(y, x)
+    """Inverse tangent, by a polynomial up to 1 and of ``-1 / x`` beyond."""
+    pi_2, pi_2_low = (PI_2_32, PI_2_32_LOW) if f.single else (PI_2, PI_2_LOW)
+    a, one, zero = f.abs(x), f.c(1.0), f.c(0.0)
+    beyond = f.compare("ogt", a, one)
+    q = f.div(f.select(beyond, f.c(-1.0), a), f.select(beyond, a, one))
+    z = f.mul(q, q)
+    tail = f.mul(f.mul(q, z), f.horner(z, ATAN_WIDE32 if f.single else ATAN_WIDE64))
+    tail = f.add(tail, f.select(beyond, f.c(pi_2_low), zero))
+    return f.copysign(f.add(f.select(beyond, f.c(pi_2), zero), f.add(q, tail)), x)
 
 
 def atan2(f: Lanes, y: str, x: str) -> str:
