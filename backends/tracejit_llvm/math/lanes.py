@@ -12,6 +12,10 @@ from tracejit_llvm.text import Code, float_text, spread, suffix, vector
 __all__ = ["Lanes"]
 
 
+LONG = 9
+"""Coefficients from which a polynomial is evaluated in two parts."""
+
+
 class Lanes:
     """Writes instructions on float32 or float64 lanes at the end of a :class:`Code`.
 
@@ -94,8 +98,16 @@ class Lanes:
         """Return the integer part."""
         return self.intrinsic("trunc", a)
 
-    def horner(self, x: str, coefficients: Sequence[float]) -> str:
-        """Return a polynomial, low powers first."""
+    def horner(self, x: str, coefficients: Sequence[float], chain: bool = False) -> str:
+        """Return a polynomial, low powers first; even and odd powers apart if it is long.
+
+        A long chain of operations that wait for each other fills the processor's queues; it is more
+        accurate (`chain`) where even and odd powers nearly cancel.
+        """
+        if len(coefficients) >= LONG and not chain:
+            square = self.mul(x, x)
+            odd = self.horner(square, coefficients[1::2])
+            return self.fma(odd, x, self.horner(square, coefficients[::2]))
         result = self.c(coefficients[-1])
         for c in coefficients[-2::-1]:
             result = self.fma(result, x, self.c(c))

@@ -6,7 +6,8 @@ the vector is computed anew by the C library, behind a branch.  atan uses one di
 polynomial on \\|q\\| <= tan(pi/8); asin and acos a polynomial in z on [0, 1/4].
 
 Coefficients: ``(sin(r) - r) / r**3`` and so on in ``z = r**2``, weight z, by
-``bench/coefficients.py SIN64 SIN32 TAN64 TAN32 ATAN64 ATAN32 ASIN64 ASIN32``.
+``bench/coefficients.py SIN64 SIN32 TAN64 TAN32 ATAN64 ATAN32 ASIN64 ASIN32``; that of the
+arctangent up to 1 by ``ATAN_WIDE64 ATAN_WIDE32``.
 """
 
 from __future__ import annotations
