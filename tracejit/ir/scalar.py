@@ -223,9 +223,9 @@ COSTS: dict[str, int] = {
     **dict.fromkeys(("quot", "rem"), 20),
     **dict.fromkeys(
         ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tanh", "cbrt",
-         "sinh", "cosh", "hypot"), 16),
+         "sinh", "cosh", "hypot", "tan", "asin", "acos", "atan", "asinh", "acosh", "atanh"), 16),
     **dict.fromkeys(
-        ("tan", "asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh", "erf", "erfc",
+        ("atan2", "erf", "erfc",
          "erfinv", "lgamma", "digamma", "pow"), 30),
 }  # fmt: skip
 """Relative cost of an operation; its keys are the vocabulary."""
