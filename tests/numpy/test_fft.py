@@ -132,6 +132,15 @@ def test_lax() -> None:
         lax.fft(X, "DCT", (5,))
 
 
+def test_same_bits_for_any_number_of_threads() -> None:
+    x = RNG.normal(size=(190, 202))
+    found = []
+    for n in (1, 2, 3, 7):
+        with tj.settings(num_threads=n):
+            found.append(np.asarray(tnp.fft.irfft2(tnp.fft.rfft2(x), x.shape)).tobytes())
+    assert len(set(found)) == 1
+
+
 def test_errors() -> None:
     with pytest.raises(ShapeError, match="norm"):
         tnp.fft.fft(X, norm="unitary")

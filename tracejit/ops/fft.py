@@ -17,15 +17,14 @@ M. Reinecke, pocketfft, https://gitlab.mpcdf.mpg.de/mtr/pocketfft.
 
 from __future__ import annotations
 
-import functools
 import importlib
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.primitive import Primitive, define
+from tracejit.core.settings import current_settings
 from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import complex_of, is_complex, is_float, real_of
@@ -134,15 +133,6 @@ def _put(shape: Axes, axis: int, length: int) -> Axes:
     return (*shape[:axis], length, *shape[axis + 1 :])
 
 
-@functools.cache
-def _threads() -> int:
-    wanted = os.environ.get("TRACEJIT_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted):
-        return int(wanted)
-    available = getattr(os, "sched_getaffinity", None)
-    return len(available(0)) if available else os.cpu_count() or 1
-
-
 def _fft_impl(xp: Any, x: Any, *, kind: str, lengths: Axes, axes: Axes, norm: str) -> Any:
     aval = ShapedArray(x.shape, x.dtype)
     out = _fft_shape(aval, kind=kind, lengths=lengths, axes=axes, norm=norm)
@@ -154,7 +144,8 @@ def _fft_impl(xp: Any, x: Any, *, kind: str, lengths: Axes, axes: Axes, norm: st
     else:
         # Imported when the first transform runs: it takes longer than all of tracejit.
         library = importlib.import_module("scipy.fft")
-        workers = _threads() if x.size >= SMALLEST_SHARED and x.ndim > 1 else 1
+        shared = x.size >= SMALLEST_SHARED and x.ndim > 1
+        workers = current_settings().num_threads if shared else 1
         found = getattr(library, transform)(x, s=lengths, axes=axes, norm=norm, workers=workers)
     return found.astype(out.dtype, copy=False)
 
