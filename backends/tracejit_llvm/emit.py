@@ -56,7 +56,6 @@ def emit_kernel(kernel: Kernel, name: str, brief: bool = False) -> str:
     return (
         f"define void @{name}(ptr %buffers, ptr %sizes, ptr %floats, i64 %begin, i64 %end) "
         f"nounwind {{\nentry:\n{body}\n  ret void\n}}\n{emitter.module.tail()}"
-        '!0 = !{!"branch_weights", i32 1, i32 1048576}\n'
     )
 
 

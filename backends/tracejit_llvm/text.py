@@ -109,8 +109,9 @@ class Module:
         self.declarations[f"declare {result} @{name}({', '.join(parameters)})"] = None
 
     def tail(self) -> str:
-        """Return the helper functions and declarations."""
-        return "\n".join([*self.definitions.values(), *self.declarations, ""])
+        """Return the helper functions, declarations, and ``!0``: what is rare, at a branch."""
+        rare = '!0 = !{!"branch_weights", i32 1, i32 1048576}'
+        return "\n".join([*self.definitions.values(), *self.declarations, rare, ""])
 
 
 class Code:
