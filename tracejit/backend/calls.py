@@ -42,16 +42,16 @@ class Result(NamedTuple):
 
 
 class FastCalls(Protocol):
-    """Makes objects whose calls go to native code first, and to Python if that does not know them.
+    """Has calls of objects go to native code first, and to Python if that does not know them.
 
     What native code knows is a list of *records*, one a signature.
     """
 
-    def callable_type(self, base: type) -> type:
-        """Return a subclass of `base` with room for records; its calls fall back on ``base``'s."""
-
     def prepare(self, function: Any) -> None:
-        """Make a new object of such a type callable; it has no records yet."""
+        """Have calls of an object go to native code first; it has no records yet.
+
+        Its type is one of :func:`tracejit.backend.heap_type.callable_subclass`.
+        """
 
     def record(
         self,

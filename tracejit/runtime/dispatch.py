@@ -20,7 +20,7 @@ from tracejit.ir.avals import ShapedArray
 from tracejit.runtime.executor import CompiledProgram
 from tracejit.runtime.placement import buffer_at, put
 
-__all__ = ["MISS", "make_dispatcher"]
+__all__ = ["MISS", "UnsupportedStructure", "make_dispatcher", "plain_result"]
 
 MISS: Any = object()
 """Returned by a dispatcher whose guards did not hold."""
@@ -29,8 +29,22 @@ _SCALARS = (bool, int, float, complex)
 MAX_LEAVES = 64
 
 
-class _Unsupported(Exception):
+class UnsupportedStructure(Exception):
     """The structure is left to the general path."""
+
+
+def plain_result(out_treedef: PyTreeDef, count: int) -> Any:
+    """Return a result with numbers for its leaves.
+
+    Raises
+    ------
+    UnsupportedStructure
+        If it does not flatten to what it was made from.
+    """
+    example = out_treedef.unflatten(range(count))
+    if tree_flatten(example)[1] is not out_treedef:
+        raise UnsupportedStructure
+    return example
 
 
 class _Writer:
@@ -90,7 +104,7 @@ class _Writer:
         elif x is None:
             self.guard(f"{name} is not None")
         else:
-            raise _Unsupported
+            raise UnsupportedStructure
 
     def read(self, host: str) -> None:
         """Make an expression of a host array the next buffer."""
@@ -107,7 +121,7 @@ class _Writer:
         elif x.aval.device is None:
             self.read(f"{name}.buf")
         else:
-            raise _Unsupported
+            raise UnsupportedStructure
 
     def _ndarray(self, name: str, x: np.ndarray[Any, Any]) -> None:
         self.guard(
@@ -136,7 +150,7 @@ class _Writer:
                 return "None"
             if kind is int:
                 return next(rest)
-            raise _Unsupported
+            raise UnsupportedStructure
 
         return build(tree)
 
@@ -178,11 +192,9 @@ def make_dispatcher(
             w.line(f"r{n} = new(Array)")
             w.line(f"set_aval(r{n}, {w.constant(aval)})")
             w.line(f"set_buf(r{n}, o{n})")
-        example = out_treedef.unflatten(range(len(outputs)))
-        if tree_flatten(example)[1] is not out_treedef:
-            return None
+        example = plain_result(out_treedef, len(outputs))
         w.line(f"return {w.result(example, [f'r{n}' for n in range(len(outputs))])}")
-    except _Unsupported:
+    except UnsupportedStructure:
         return None
     scope: dict[str, Any] = {
         **w.names,

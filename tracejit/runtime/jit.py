@@ -41,8 +41,8 @@ class _Entry:
     """One signature of a jitted function."""
 
     __slots__ = (
-        "avals", "compiled", "dispatched", "donated", "name", "out_treedef", "place", "program",
-        "single",
+        "avals", "compiled", "dispatched", "donated", "name", "native", "out_treedef", "place",
+        "program", "single",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,7 @@ class _Entry:
         self.name = name
         self.single = out_treedef is _LEAF
         self.compiled: CompiledProgram | None = None
+        self.native: set[tuple[type, ...]] = set()
         self.dispatched: set[tuple[type, ...]] = set()
 
 
@@ -76,13 +77,9 @@ class JitFunction:
     __name__: str
 
     def __new__(cls, *args: Any, **kwargs: Any) -> JitFunction:
-        """Return a function that is called natively, where that is possible."""
+        """Return a function whose calls may become native."""
         del args, kwargs
-        kind = fast_type(JitFunction)
-        made: JitFunction = object.__new__(kind)
-        calls = fast_calls()
-        if calls is not None:
-            calls.prepare(made)
+        made: JitFunction = object.__new__(fast_type(JitFunction))
         return made
 
     def __init__(
@@ -174,16 +171,25 @@ class JitFunction:
     def _remember(
         self, entry: _Entry, args: tuple[Any, ...], leaves: Sequence[Any], ready: CompiledProgram
     ) -> None:
-        """Make calls with arguments of these types quick, once an entry and types."""
+        """Make calls with arguments of these types quick.
+
+        They become native; what native code nevertheless leaves to Python, because another thread
+        is in such a call, is made quick there when it comes here.
+        """
         kinds = tuple([type(x) for x in leaves])
         if kinds in entry.dispatched:
             return
+        if kinds not in entry.native:
+            entry.native.add(kinds)
+            record = make_record(args, ready, entry.out_treedef, self._destination.fixed)
+            calls = None if record is None else fast_calls()
+            if calls is not None:
+                if not self._records:
+                    calls.prepare(self)
+                self._records = (record, *self._records[: MOST_DISPATCHERS - 1])
+                calls.install(self, self._records)
+                return
         entry.dispatched.add(kinds)
-        record = make_record(args, ready, entry.out_treedef, self._destination.fixed)
-        calls = fast_calls()
-        if record is not None and calls is not None:
-            self._records = (record, *self._records[: MOST_DISPATCHERS - 1])
-            calls.install(self, self._records)
         dispatch = make_dispatcher(args, ready, entry.out_treedef, self._destination.fixed)
         if dispatch is not None:
             self._fast = (dispatch, *self._fast[: MOST_DISPATCHERS - 1])
@@ -411,8 +417,8 @@ class JitFunction:
         """Forget every signature."""
         with self._lock:
             self._entries.clear()
+            calls = fast_calls() if self._records else None
             self._fast, self._records = (), ()
-            calls = fast_calls()
             if calls is not None:
                 calls.install(self, ())
 

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from tracejit.backend.calls import FastCalls, Node, Result
+from tracejit.backend.heap_type import callable_subclass, is_supported
 from tracejit.core.array import Array, Uncommitted
 from tracejit.core.devices import default_place
 from tracejit.core.interpreter import current
-from tracejit.core.pytree import PyTreeDef, tree_flatten
+from tracejit.core.pytree import PyTreeDef
 from tracejit.runtime.backends import get_backend
+from tracejit.runtime.dispatch import UnsupportedStructure, plain_result
 from tracejit.runtime.executor import CompiledProgram
 from tracejit.runtime.placement import HOST_BACKEND
 
@@ -37,20 +39,15 @@ def fast_calls() -> FastCalls | None:
 
 @functools.cache
 def fast_type(base: type) -> type:
-    """Return the class of functions whose calls are native, or `base` where none are."""
-    calls = fast_calls()
-    return base if calls is None else calls.callable_type(base)
-
-
-class _Unsupported(Exception):
-    """The structure is left to Python."""
+    """Return the class of functions whose calls may become native, or `base` where none do."""
+    return callable_subclass(base) if is_supported() else base
 
 
 def _argument(x: Any) -> Node:
     kind = type(x)
     if kind is Array or kind is Uncommitted:
         if x.aval.device is not None:
-            raise _Unsupported
+            raise UnsupportedStructure
         return Node("array", (kind, x.aval))
     if kind is np.ndarray:
         return Node("ndarray", (x.dtype, x.shape))
@@ -68,7 +65,7 @@ def _container(x: Any, item: Any) -> Node:
         return Node("dict", keys, tuple([item(x[key]) for key in keys]))
     if x is None:
         return Node("none")
-    raise _Unsupported
+    raise UnsupportedStructure
 
 
 def _result(x: Any) -> Node:
@@ -105,13 +102,10 @@ def make_record(
         Result(aval, aval.shape, aval.dtype, ready.allocator(n))
         for n, aval in enumerate(ready.out_avals)
     ]
-    example = out_treedef.unflatten(range(len(outputs)))
-    if tree_flatten(example)[1] is not out_treedef:
-        return None
     try:
         arguments = [_argument(x) for x in args]
-        result = _result(example)
-    except _Unsupported:
+        result = _result(plain_result(out_treedef, len(outputs)))
+    except UnsupportedStructure:
         return None
     anywhere = fixed or _has_array(arguments)
     if not anywhere and default_place.get() is not None:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import platform
-import sys
-import sysconfig
 from typing import Any
 
 import numpy as np
 
-__all__ = ["HEADER", "NEW_FROM_DESCR", "VERSIONS", "is_as_known", "numpy_function", "slot_offset"]
-
-VERSIONS = ((3, 11),)
-"""Versions of CPython on which native calls have been tested."""
+__all__ = ["HEADER", "NEW_FROM_DESCR", "is_as_known", "numpy_function", "slot_offset"]
 
 NEW_FROM_DESCR = 94
 """Of NumPy's C interface: the place of ``PyArray_NewFromDescr``; 2 is that of the type."""
@@ -39,11 +33,7 @@ def slot_offset(cls: type, name: str) -> int:
 
 
 def is_as_known() -> bool:
-    """Whether this is an interpreter on which native calls were tested, and is laid out like it."""
-    if platform.python_implementation() != "CPython" or sys.version_info[:2] not in VERSIONS:
-        return False
-    if sysconfig.get_config_var("Py_GIL_DISABLED") or ctypes.sizeof(ctypes.c_void_p) != 8:
-        return False
+    """Whether objects are laid out as on the interpreters on which native calls were tested."""
     array = np.zeros((3, 5), np.float32)
     pair: Any = (array, 1)
     row: Any = [array, pair]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Sequence
 from contextvars import Context, ContextVar
 from typing import Any
@@ -11,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from tracejit.backend.calls import Node, Result
+from tracejit.backend.heap_type import (
+    Room,
+    call_with,
+    callable_subclass,
+    is_supported,
+    room_of,
+    set_table,
+)
 from tracejit_llvm.buffers import SMALL
 from tracejit_llvm.engine import Engine
 from tracejit_llvm.entry.code import Field, call_text
 from tracejit_llvm.entry.guards import Code
-from tracejit_llvm.entry.heap_type import (
-    Room,
-    call_with,
-    callable_subclass,
-    room_of,
-    set_table,
-)
 from tracejit_llvm.entry.offsets import (
     HEADER,
     NEW_FROM_DESCR,
@@ -193,15 +193,6 @@ class NativeCalls:
         self._entries: dict[str, dict[str, int]] = {}
         self._nothing = 0
 
-    def callable_type(self, base: type) -> type:
-        """Return a subclass of `base` with room for records; its calls fall back on ``base``'s."""
-        made = callable_subclass(base)
-        room = room_of(base)
-        found = self._functions(room)
-        self._rooms[made] = room, found["fast_call"], base.__call__
-        self._nothing = found["nothing"]
-        return made
-
     def _functions(self, room: Room) -> dict[str, int]:
         """Return the addresses of the functions of the module, compiled once for a room."""
         text = call_text(
@@ -244,8 +235,15 @@ class NativeCalls:
         return {**functions, **objects, "array_new": numpy_function(NEW_FROM_DESCR)}
 
     def prepare(self, function: Any) -> None:
-        """Make a new object of such a type callable; it has no records yet."""
-        room, address, slow = self._rooms[type(function)]
+        """Have calls of an object go to native code first; it has no records yet."""
+        kind = type(function)
+        if kind not in self._rooms:
+            (base,) = kind.__bases__
+            room = room_of(base)
+            found = self._functions(room)
+            self._nothing = found["nothing"]
+            self._rooms[kind] = room, found["fast_call"], base.__call__
+        room, address, slow = self._rooms[kind]
         set_table(function, room, 0, 0)
         call_with(function, room, address, slow)
 
@@ -285,7 +283,9 @@ class NativeCalls:
             def __call__(self, *args: Any, **kwargs: Any) -> Any:
                 return "slow", args, kwargs
 
-        function: Any = self.callable_type(Echo)()
+        function: Any = callable_subclass(Echo)()
+        if function(1, z=1) != ("slow", (1,), {"z": 1}):
+            return False
         self.prepare(function)
         array, number = np.arange(3.0), np.dtype(np.float64)
         nodes = (
@@ -326,11 +326,8 @@ def native_calls(
     active: ContextVar[Any],
     place: ContextVar[Any],
 ) -> NativeCalls | None:
-    """Return what answers calls, or None where that is switched off or cannot be relied on.
-
-    ``TRACEJIT_NATIVE_CALLS=0`` switches it off.
-    """
-    if os.environ.get("TRACEJIT_NATIVE_CALLS") == "0" or not is_as_known():
+    """Return what answers calls, or None where that is switched off or cannot be relied on."""
+    if not (is_supported() and is_as_known()):
         return None
     calls = NativeCalls(engine, run_address, array_type, active, place)
     # The first function may be jitted within a transformation, or on a device.

@@ -1,11 +1,21 @@
-"""Subclasses of Python classes whose objects are called by a vectorcall function of ours."""
+"""Subclasses of Python classes whose objects are called by a vectorcall function of ours.
+
+Until such an object is given one, CPython calls it as it calls any object of the class.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import platform
+import sys
+import sysconfig
 from typing import Any, NamedTuple
 
-__all__ = ["Room", "call_with", "callable_subclass", "room_of", "set_table"]
+__all__ = ["Room", "call_with", "callable_subclass", "is_supported", "room_of", "set_table"]
+
+VERSIONS = ((3, 11),)
+"""Versions of CPython on which native calls have been tested."""
 
 WORD = ctypes.sizeof(ctypes.c_void_p)
 
@@ -18,6 +28,20 @@ class Room(NamedTuple):
     length: int
     slow: int
     end: int
+
+
+def is_supported() -> bool:
+    """Whether native calls were tested on this interpreter and are not switched off.
+
+    ``TRACEJIT_NATIVE_CALLS=0`` switches them off.
+    """
+    return (
+        os.environ.get("TRACEJIT_NATIVE_CALLS") != "0"
+        and platform.python_implementation() == "CPython"
+        and sys.version_info[:2] in VERSIONS
+        and not sysconfig.get_config_var("Py_GIL_DISABLED")
+        and WORD == 8
+    )
 
 
 def room_of(base: type) -> Room:
@@ -51,7 +75,7 @@ class _Spec(ctypes.Structure):
 
 
 _SSIZE, _READ_ONLY = 19, 1
-_TP_CALL, _TP_MEMBERS = 50, 72
+_TP_MEMBERS = 72
 _DEFAULT, _VECTORCALL, _BASETYPE = 1 << 18, 1 << 11, 1 << 10
 _MANAGED = 0b11000
 """Whether a dict and weak references lie before an object: as in its base."""
@@ -68,10 +92,8 @@ def callable_subclass(base: type) -> type:
     members = (_Member * 2)(
         _Member(b"__vectorcalloffset__", _SSIZE, room.function, _READ_ONLY, None), _Member()
     )
-    call = ctypes.cast(api.PyVectorcall_Call, ctypes.c_void_p).value
-    slots = (_Slot * 3)(
-        _Slot(_TP_MEMBERS, ctypes.addressof(members)), _Slot(_TP_CALL, call), _Slot(0, None)
-    )
+    # Without a tp_call of its own the type inherits that of `base`, which finds its ``__call__``.
+    slots = (_Slot * 2)(_Slot(_TP_MEMBERS, ctypes.addressof(members)), _Slot(0, None))
     flags = _DEFAULT | _VECTORCALL | _BASETYPE | base.__flags__ & _MANAGED
     spec = _Spec(name, room.end, 0, flags, slots)
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object)(
