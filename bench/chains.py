@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.harness import Case
+from bench.ways import compiled, torch_compiled
 
 __all__ = ["cases"]
 
@@ -20,25 +21,6 @@ def _chain(xp: Any) -> Function:
 
 def _one(name: str) -> Callable[[Any], Function]:
     return lambda xp: lambda x: getattr(xp, name)(x)
-
-
-def _tracejit(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    def build() -> Function:
-        import tracejit
-        import tracejit.numpy as tnp
-
-        return tracejit.jit(make(tnp))
-
-    return build
-
-
-def _jax(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    def build() -> Function:
-        import jax
-
-        return jax.jit(make(jax.numpy))
-
-    return build
 
 
 def _numba(text: str) -> Callable[[], Function]:
@@ -59,14 +41,10 @@ def _numba(text: str) -> Callable[[], Function]:
     return build
 
 
-def _torch(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    def build() -> Function:
-        import torch
-
-        torch._dynamo.reset()
-        return torch.compile(make(torch), dynamic=False)
-
-    return build
+def _functions(make: Callable[[Any], Function], text: str) -> dict[str, Callable[[], Function]]:
+    return compiled(
+        lambda lib: make(lib.xp), "numpy", numba=_numba(text), torch=torch_compiled(make)
+    )
 
 
 def cases(quick: bool) -> list[Case]:
@@ -85,22 +63,12 @@ def cases(quick: bool) -> list[Case]:
                     f"{n}",
                     dtype,
                     arguments,
-                    {
-                        "tracejit": _tracejit(make),
-                        "numpy": _numpy(make),
-                        "jax": _jax(make),
-                        "numba": _numba(text),
-                        "torch": _torch(make),
-                    },
+                    _functions(make, text),
                     tolerance,
                 )
                 for name, make, text in ways
             ]
     return rows
-
-
-def _numpy(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    return lambda: make(np)
 
 
 def _arguments(n: int, dtype: str) -> Callable[[], tuple[Any, ...]]:

@@ -16,21 +16,12 @@ import numpy as np
 from bench.harness import Timed
 from bench.peers import Peer
 from bench.programs import RUN, program
+from bench.ways import library
 
 __all__ = ["cases"]
 
 Sampler = Callable[[Peer, int], float]
-
-
-def _libraries(peer: Peer) -> tuple[Any, Any]:
-    if peer.name == "tracejit":
-        import tracejit
-        import tracejit.numpy as tnp
-
-        return tracejit.jit, tnp
-    import jax
-
-    return jax.jit, jax.numpy
+Maker = Callable[[Any], Callable[..., Any]]
 
 
 def _call(peer: Peer, compiled: Any, function: Any, size: int) -> float:
@@ -44,11 +35,18 @@ def _call(peer: Peer, compiled: Any, function: Any, size: int) -> float:
     return taken
 
 
+def _jitted(peer: Peer, make: Maker) -> Any:
+    own = library(peer.name)
+    return own.top.jit(make(own.xp))
+
+
+def _first_call(peer: Peer, make: Maker) -> float:
+    return _call(peer, _jitted(peer, make), make(np), 1000)
+
+
 def _first(operations: int) -> Sampler:
     def sample(peer: Peer, number: int) -> float:
-        make = program(operations, number)
-        jit, xp = _libraries(peer)
-        return _call(peer, jit(make(xp)), make(np), 1000)
+        return _first_call(peer, program(operations, number))
 
     return sample
 
@@ -56,8 +54,7 @@ def _first(operations: int) -> Sampler:
 def _second_size(operations: int) -> Sampler:
     def sample(peer: Peer, number: int) -> float:
         make = program(operations, 1_000 + number)
-        jit, xp = _libraries(peer)
-        compiled = jit(make(xp))
+        compiled = _jitted(peer, make)
         _call(peer, compiled, make(np), 1000)
         return _call(peer, compiled, make(np), 1001)
 
@@ -79,8 +76,7 @@ def _stages(count: int) -> Sampler:
 
             return run
 
-        jit, xp = _libraries(peer)
-        return _call(peer, jit(make(xp)), make(np), 1000)
+        return _first_call(peer, make)
 
     return sample
 
@@ -101,8 +97,7 @@ def _equal_steps(count: int) -> Sampler:
 
             return run
 
-        jit, xp = _libraries(peer)
-        return _call(peer, jit(make(xp)), make(np), 1000)
+        return _first_call(peer, make)
 
     return sample
 
@@ -112,8 +107,7 @@ def _sizes(operations: int) -> Sampler:
 
     def sample(peer: Peer, number: int) -> float:
         make = program(operations, 2_000 + number)
-        jit, xp = _libraries(peer)
-        compiled = jit(make(xp))
+        compiled = _jitted(peer, make)
         _call(peer, compiled, make(np), 1000)
         return sum(_call(peer, compiled, make(np), 1000 + n) for n in range(1, 20)) / 19
 

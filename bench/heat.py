@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.harness import Case
+from bench.ways import compiled, torch_compiled
 
 __all__ = ["cases"]
 
@@ -62,41 +63,6 @@ def with_at_numpy(u: Any) -> Any:
     out = u.copy() if isinstance(u, np.ndarray) else u.clone()
     out[1:-1, 1:-1] = _inner(u)
     return out
-
-
-def _tracejit(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    def build() -> Function:
-        import tracejit
-        import tracejit.numpy as tnp
-
-        return tracejit.jit(make(tnp))
-
-    return build
-
-
-def _jax(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    def build() -> Function:
-        import jax
-
-        return jax.jit(make(jax.numpy))
-
-    return build
-
-
-def _torch(function: Function) -> Callable[[], Function]:
-    def build() -> Function:
-        import torch
-
-        torch._dynamo.reset()
-        compiled = torch.compile(function, dynamic=False)
-
-        def run(u: Any) -> Any:
-            with torch.no_grad():
-                return compiled(u)
-
-        return run
-
-    return build
 
 
 def torch_roll(u: Any) -> Any:
@@ -169,42 +135,32 @@ def numba_periodic() -> Function:
 
 def cases(quick: bool) -> list[Case]:
     """Return the rows."""
-    ways: dict[str, dict[str, Callable[[], Function]]] = {
-        "heat, slices": {
-            "tracejit": _tracejit(with_slices),
-            "numpy": lambda: with_slices(np),
-            "jax": _jax(with_slices),
-            "numba": numba_fixed,
-            "torch": _torch(torch_slices),
-        },
-        "heat, roll": {
-            "tracejit": _tracejit(with_roll),
-            "numpy": lambda: with_roll(np),
-            "jax": _jax(with_roll),
-            "numba": numba_periodic,
-            "torch": _torch(torch_roll),
-        },
-        "heat, pad": {
-            "tracejit": _tracejit(with_pad),
-            "numpy": lambda: with_pad(np),
-            "jax": _jax(with_pad),
-            "torch": _torch(torch_pad),
-        },
-        "heat, at.set": {
-            "tracejit": _tracejit(lambda xp: with_at),
-            "numpy": lambda: with_at_numpy,
-            "jax": _jax(lambda xp: with_at),
-            "numba": numba_fixed,
-            "torch": _torch(with_at_numpy),
-        },
-    }
+    named: dict[str, dict[str, Callable[[], Function]]] = {
+        "heat, slices": compiled(
+            lambda lib: with_slices(lib.xp), "numpy",
+            numba=numba_fixed, torch=torch_compiled(lambda torch: torch_slices),
+        ),
+        "heat, roll": compiled(
+            lambda lib: with_roll(lib.xp), "numpy",
+            numba=numba_periodic, torch=torch_compiled(lambda torch: torch_roll),
+        ),
+        "heat, pad": compiled(
+            lambda lib: with_pad(lib.xp), "numpy", torch=torch_compiled(lambda torch: torch_pad)
+        ),
+        "heat, at.set": compiled(
+            lambda lib: with_at,
+            numpy=lambda: with_at_numpy,
+            numba=numba_fixed,
+            torch=torch_compiled(lambda torch: with_at_numpy),
+        ),
+    }  # fmt: skip
     rows = []
     for n in (256, 1024) if quick else (256, 1024, 4096):
         for dtype, tolerance in (("float64", 1e-13), ("float32", 1e-5)):
             arguments = _arguments(n, dtype)
             rows += [
                 Case(name, f"{n}x{n}", dtype, arguments, functions, tolerance)
-                for name, functions in ways.items()
+                for name, functions in named.items()
             ]
     return rows
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.harness import Case
 from bench.heat import K, numba_periodic, with_at, with_at_numpy, with_roll
+from bench.ways import Library, compiled, numpy_loop, repeated
 
 __all__ = ["cases"]
 
@@ -16,40 +17,8 @@ STEPS = 100
 Function = Callable[..., Any]
 
 
-def _numpy(step: Function) -> Function:
-    def run(u: Any) -> Any:
-        for _ in range(STEPS):
-            u = step(u)
-        return u
-
-    return run
-
-
-def _tracejit(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    def build() -> Function:
-        import tracejit
-        import tracejit.numpy as tnp
-        from tracejit import lax
-
-        step = make(tnp)
-        return tracejit.jit(lambda u: lax.fori_loop(0, STEPS, lambda i, u: step(u), u))
-
-    return build
-
-
-def _jax(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    def build() -> Function:
-        import jax
-
-        step = make(jax.numpy)
-        return jax.jit(lambda u: jax.lax.fori_loop(0, STEPS, lambda i, u: step(u), u))
-
-    return build
-
-
-def _numba_roll() -> Function:
-    step = numba_periodic()
-    return _numpy(step)
+def _loop(make: Callable[[Any], Function]) -> Callable[[Library], Function]:
+    return lambda lib: lambda u: repeated(lib, STEPS, make(lib.xp), u)
 
 
 def _numba_fixed() -> Function:
@@ -74,40 +43,24 @@ def _numba_fixed() -> Function:
 
 def cases(quick: bool) -> list[Case]:
     """Return the rows."""
+    named = {
+        f"{STEPS} heat steps, roll": compiled(
+            _loop(with_roll), "numpy", numba=lambda: numpy_loop(numba_periodic(), STEPS)
+        ),
+        f"{STEPS} heat steps, at.set": compiled(
+            _loop(lambda xp: with_at),
+            numpy=lambda: numpy_loop(with_at_numpy, STEPS),
+            numba=_numba_fixed,
+        ),
+    }
     rows = []
     for n in (256, 1024) if quick else (256, 1024, 4096):
         for dtype, tolerance in (("float64", 1e-12), ("float32", 1e-4)):
             arguments = _arguments(n, dtype)
-            rows.append(
-                Case(
-                    f"{STEPS} heat steps, roll",
-                    f"{n}x{n}",
-                    dtype,
-                    arguments,
-                    {
-                        "tracejit": _tracejit(with_roll),
-                        "numpy": lambda: _numpy(with_roll(np)),
-                        "jax": _jax(with_roll),
-                        "numba": _numba_roll,
-                    },
-                    tolerance,
-                )
-            )
-            rows.append(
-                Case(
-                    f"{STEPS} heat steps, at.set",
-                    f"{n}x{n}",
-                    dtype,
-                    arguments,
-                    {
-                        "tracejit": _tracejit(lambda xp: with_at),
-                        "numpy": lambda: _numpy(with_at_numpy),
-                        "jax": _jax(lambda xp: with_at),
-                        "numba": _numba_fixed,
-                    },
-                    tolerance,
-                )
-            )
+            rows += [
+                Case(name, f"{n}x{n}", dtype, arguments, functions, tolerance)
+                for name, functions in named.items()
+            ]
     return rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.harness import Case
+from bench.ways import compiled
 
 __all__ = ["cases"]
 
@@ -20,25 +21,6 @@ def _softmax(xp: Any) -> Function:
         return e / xp.sum(e, axis=1, keepdims=True)
 
     return softmax
-
-
-def _tracejit(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    def build() -> Function:
-        import tracejit
-        import tracejit.numpy as tnp
-
-        return tracejit.jit(make(tnp))
-
-    return build
-
-
-def _jax(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    def build() -> Function:
-        import jax
-
-        return jax.jit(make(jax.numpy))
-
-    return build
 
 
 def _numba_sum() -> Function:
@@ -99,6 +81,12 @@ def _torch(name: str) -> Callable[[], Function]:
     return build
 
 
+def _functions(
+    make: Callable[[Any], Function], numba_build: Callable[[], Function], name: str
+) -> dict[str, Callable[[], Function]]:
+    return compiled(lambda lib: make(lib.xp), "numpy", numba=numba_build, torch=_torch(name))
+
+
 def cases(quick: bool) -> list[Case]:
     """Return the rows.  torch runs eagerly: these are single calls of its library."""
     ways: dict[str, tuple[Callable[[Any], Function], Callable[[], Function]]] = {
@@ -111,20 +99,10 @@ def cases(quick: bool) -> list[Case]:
     for shape in shapes:
         for dtype, tolerance in (("float64", 1e-12), ("float32", 1e-5)):
             for name, (make, numba_build) in ways.items():
-                functions: dict[str, Callable[[], Function]] = {
-                    "tracejit": _tracejit(make),
-                    "numpy": _numpy(make),
-                    "jax": _jax(make),
-                    "numba": numba_build,
-                    "torch": _torch(name),
-                }
+                functions = _functions(make, numba_build, name)
                 size = f"{shape[0]}x{shape[1]}"
                 rows.append(Case(name, size, dtype, _arguments(shape, dtype), functions, tolerance))
     return rows
-
-
-def _numpy(make: Callable[[Any], Function]) -> Callable[[], Function]:
-    return lambda: make(np)
 
 
 def _arguments(shape: tuple[int, int], dtype: str) -> Callable[[], tuple[Any, ...]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from bench.harness import Timed
 from bench.peers import Peer
 from bench.programs import program
+from bench.ways import library
 
 __all__ = ["cases"]
 
@@ -19,21 +19,14 @@ OPERATIONS = 500
 
 def _sampler(with_grad: bool) -> Callable[[Peer, int], float]:
     def sample(peer: Peer, number: int) -> float:
-        library: Any
-        xp: Any
-        if peer.name == "tracejit":
-            import tracejit as library
-            import tracejit.numpy as xp
-        else:
-            import jax as library
-            import jax.numpy as xp
-        run = program(OPERATIONS, number)(xp)
-        function = lambda x, y: xp.sum(run(x, y))
+        own = library(peer.name)
+        run = program(OPERATIONS, number)(own.xp)
+        function = lambda x, y: own.xp.sum(run(x, y))
         if with_grad:
-            function = library.grad(function)
+            function = own.top.grad(function)
         x, y = peer.array(np.ones(8)), peer.array(np.ones(8))
         began = time.perf_counter()
-        shape = library.eval_shape(function, x, y)
+        shape = own.top.eval_shape(function, x, y)
         taken = time.perf_counter() - began
         if shape.shape != ((8,) if with_grad else ()):
             raise ValueError(f"shape {shape.shape}")
