@@ -255,6 +255,39 @@ no:
 """Text of ``@match(x, state)``: whether `x` is what the guard program says; its inputs are put
 where the state points."""
 
+_SEQUENCE = """\
+<S>:
+  %<S>.count = load i64, ptr %p1
+  store ptr %p2, ptr %state
+  %<S>.made = call ptr @Py<CLASS>_New(i64 %<S>.count)
+  %<S>.null = icmp eq ptr %<S>.made, null
+  br i1 %<S>.null, label %failed, label %<S>.head
+<S>.head:
+  %<S>.n = phi i64 [ 0, %<S> ], [ %<S>.n1, %<S>.put ]
+  %<S>.more = icmp slt i64 %<S>.n, %<S>.count
+  br i1 %<S>.more, label %<S>.next, label %<S>.done
+<S>.next:
+  %<S>.item = call ptr @build(ptr %state)
+  %<S>.bad = icmp eq ptr %<S>.item, null
+  br i1 %<S>.bad, label %<S>.failed, label %<S>.put
+<S>.put:
+  %<S>.status = call i32 @Py<CLASS>_SetItem(ptr %<S>.made, i64 %<S>.n, ptr %<S>.item)
+  %<S>.n1 = add i64 %<S>.n, 1
+  br label %<S>.head
+<S>.done:
+  ret ptr %<S>.made
+<S>.failed:
+  call void @Py_DecRef(ptr %<S>.made)
+  ret ptr null
+
+"""
+
+
+def _sequence(kind: str) -> str:
+    """Return the branch of ``@build`` that makes a tuple or a list."""
+    return _SEQUENCE.replace("<S>", kind).replace("<CLASS>", kind.title())
+
+
 BUILD = """
 ; state: cursor of the result program, next output
 define internal ptr @build(ptr %state) nounwind {
@@ -282,55 +315,7 @@ none:
   call void @Py_IncRef(ptr @object_none)
   ret ptr @object_none
 
-tuple:
-  %t.count = load i64, ptr %p1
-  store ptr %p2, ptr %state
-  %t = call ptr @PyTuple_New(i64 %t.count)
-  %t.null = icmp eq ptr %t, null
-  br i1 %t.null, label %failed, label %t.head
-t.head:
-  %i = phi i64 [ 0, %tuple ], [ %i1, %t.put ]
-  %t.more = icmp slt i64 %i, %t.count
-  br i1 %t.more, label %t.next, label %t.done
-t.next:
-  %t.item = call ptr @build(ptr %state)
-  %t.bad = icmp eq ptr %t.item, null
-  br i1 %t.bad, label %t.failed, label %t.put
-t.put:
-  %t.status = call i32 @PyTuple_SetItem(ptr %t, i64 %i, ptr %t.item)
-  %i1 = add i64 %i, 1
-  br label %t.head
-t.done:
-  ret ptr %t
-t.failed:
-  call void @Py_DecRef(ptr %t)
-  ret ptr null
-
-list:
-  %l.count = load i64, ptr %p1
-  store ptr %p2, ptr %state
-  %l = call ptr @PyList_New(i64 %l.count)
-  %l.null = icmp eq ptr %l, null
-  br i1 %l.null, label %failed, label %l.head
-l.head:
-  %j = phi i64 [ 0, %list ], [ %j1, %l.put ]
-  %l.more = icmp slt i64 %j, %l.count
-  br i1 %l.more, label %l.next, label %l.done
-l.next:
-  %l.item = call ptr @build(ptr %state)
-  %l.bad = icmp eq ptr %l.item, null
-  br i1 %l.bad, label %l.failed, label %l.put
-l.put:
-  %l.status = call i32 @PyList_SetItem(ptr %l, i64 %j, ptr %l.item)
-  %j1 = add i64 %j, 1
-  br label %l.head
-l.done:
-  ret ptr %l
-l.failed:
-  call void @Py_DecRef(ptr %l)
-  ret ptr null
-
-dict:
+<TUPLE><LIST>dict:
   %d.count = load i64, ptr %p1
   %d.after = getelementptr i64, ptr %p2, i64 %d.count
   store ptr %d.after, ptr %state
@@ -361,5 +346,5 @@ d.failed:
 failed:
   ret ptr null
 }
-"""
+""".replace("<TUPLE>", _sequence("tuple")).replace("<LIST>", _sequence("list"))
 """Text of ``@build(state)``: the result, made of the outputs."""
