@@ -17,10 +17,10 @@ from tracejit_llvm.reductions import BLOCK, Accumulated, accumulated
 from tracejit_llvm.regions import Lanes, Value
 from tracejit_llvm.scalars import NATIVE_OPS
 from tracejit_llvm.scope import Scope
-from tracejit_llvm.text import integers, spread, vector
+from tracejit_llvm.text import Module, integers, spread, vector
 from tracejit_llvm.widths import SHORT, cost_of, often_used, shape_of_lanes, trips
 
-__all__ = ["NATIVE_OPS", "emit_kernel"]
+__all__ = ["NATIVE_OPS", "emit_kernel", "emit_together"]
 
 LONGEST_WRITTEN_OUT = 400
 """Cost above which a short loop stays a loop."""
@@ -30,7 +30,7 @@ LONGEST_DOUBLED = 64
 """Cost of a body above which all of its vectors are masked, so that it is written once."""
 
 
-def emit_kernel(kernel: Kernel, name: str, brief: bool = False) -> str:
+def emit_kernel(kernel: Kernel, name: str) -> str:
     """Return the text of a module that defines a kernel.
 
     Parameters
@@ -40,27 +40,52 @@ def emit_kernel(kernel: Kernel, name: str, brief: bool = False) -> str:
     name : str
         The name of the function ``void (ptr buffers, ptr sizes, ptr floats, i64 begin, i64 end)``;
         the pointers are to arrays of ptr, i64 and double.
-    brief : bool
-        Whether less text is worth more than speed; results are the same bits.
 
     Returns
     -------
     str
         The text, without target triple and data layout.
     """
-    emitter = _Emitter(kernel)
-    emitter.brief = brief
-    emitter.outlined = often_used(kernel.body, 1 if brief else MOST_WRITTEN_OUT)
-    emitter.statements(kernel.body)
-    body = "\n".join(emitter.code.lines)
-    return (
-        f"define void @{name}(ptr %buffers, ptr %sizes, ptr %floats, i64 %begin, i64 %end) "
-        f"nounwind {{\nentry:\n{body}\n  ret void\n}}\n{emitter.module.tail()}"
-    )
+    module = Module()
+    emitter = _Emitter(kernel, module)
+    emitter.outlined = often_used(kernel.body, MOST_WRITTEN_OUT)
+    return f"{emitter.function(name)}\n{module.tail()}"
+
+
+def emit_together(kernels: Sequence[Kernel], names: Sequence[str]) -> str:
+    """Return the text of one module of several kernels, with less text than is good for speed.
+
+    Mathematical functions are called, and are elsewhere: those of
+    :func:`tracejit_llvm.functions.needed`.  Results are the bits of :func:`emit_kernel`.
+
+    Parameters
+    ----------
+    kernels : sequence of Kernel
+        What to emit.
+    names : sequence of str
+        A name each, as of :func:`emit_kernel`.
+    """
+    module = Module()
+    functions = []
+    for kernel, name in zip(kernels, names, strict=True):
+        emitter = _Emitter(kernel, module)
+        emitter.brief = emitter.shared = True
+        emitter.outlined = often_used(kernel.body, 0)
+        functions.append(emitter.function(name))
+    return "\n".join([*functions, module.tail()])
 
 
 class _Emitter(Scope):
     brief = False
+
+    def function(self, name: str) -> str:
+        """Return the text of the kernel alone."""
+        self.statements(self.kernel.body)
+        body = "\n".join(self.code.lines)
+        return (
+            f"define void @{name}(ptr %buffers, ptr %sizes, ptr %floats, i64 %begin, i64 %end) "
+            f"nounwind {{\nentry:\n{body}\n  ret void\n}}"
+        )
 
     def statements(self, body: Sequence[Statement]) -> None:
         for kind, group in groupby(body, lambda s: type(s)):

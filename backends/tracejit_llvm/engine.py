@@ -3,7 +3,8 @@
 Text goes straight to code generation, without optimisation passes: the emitter has made the vectors
 and hoisted what is invariant.  The kernels of a plan that are in no cache are compiled each in a
 module of its own, so that each is an object of its own on disk: a module costs 0.8 ms beside the
-code in it and 0.1 ms to link, where a kernel of ten operations takes 6 ms.
+code in it and 0.1 ms to link, where a kernel of ten operations takes 6 ms.  Those of a short plan
+are compiled the quick way, all in one module.
 
 Code is never unloaded: workers, and runs in progress in daemon threads, may be in it until the
 process ends.
@@ -11,6 +12,7 @@ process ends.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import itertools
@@ -27,7 +29,8 @@ import llvmlite.binding as llvm
 from tracejit.backend.diskcache import DiskCache, cache_dir
 from tracejit.ir.kernel import Kernel
 from tracejit.ir.kernel import __file__ as kernel_module
-from tracejit_llvm.emit import emit_kernel
+from tracejit_llvm.emit import emit_kernel, emit_together
+from tracejit_llvm.functions import module_text, needed
 
 __all__ = ["Engine"]
 
@@ -72,6 +75,7 @@ class Engine:
         self._version = self._fingerprint()
         self._addresses: dict[str, int] = {}
         self._brief: dict[str, int] = {}
+        self._functions: dict[str, int] = {}
         self._names = itertools.count()
         self._lock = threading.RLock()
         if hasattr(os, "register_at_fork"):
@@ -158,55 +162,88 @@ class Engine:
         self.disk.put(key, image)
         return addresses
 
-    def kernel(self, kernel: Kernel, brief: bool = False) -> int:
-        """Return the address of a kernel, compiled on first use of its text.
-
-        Parameters
-        ----------
-        kernel : Kernel
-            What to compile.
-        brief : bool
-            Whether the work it is wanted for is so short that quick code generation is worth more
-            than quick code.  Longer work has it made anew; the results are the same bits.
-        """
+    def kernel(self, kernel: Kernel) -> int:
+        """Return the address of a kernel, compiled on first use of its text."""
         text = kernel.text()
         with self._lock:
-            found = self._addresses.get(text)
-            if found is None and brief:
-                found = self._brief.get(text)
-            if found is not None:
-                self.counters["memory"] += 1
-                return found
-            key = self._key(text)
-            found = self._from_disk(key)
-            if found is not None:
-                self._addresses[text] = found
-                return found
-            known = self._addresses
-            if brief:
-                known, key = self._brief, self._key(f"{text}\nbrief")
-                found = self._from_disk(key)
+            found = self._known(text)
             if found is None:
+                key = self._key(text)
                 name = _function(key)
-                made = emit_kernel(kernel, name, brief)
-                image = self.compile_module(made, brief or len(made) >= LONG_TEXT)
-                found = self.link(image, [name])[name]
+                made = emit_kernel(kernel, name)
+                image = self.compile_module(made, brief=len(made) >= LONG_TEXT)
+                found = self._addresses[text] = self.link(image, [name])[name]
                 self.counters["compiled"] += 1
                 self.disk.put(key, image)
-            known[text] = found
             return found
 
-    def _from_disk(self, key: str) -> int | None:
-        """Return the address of a kernel whose object is on disk."""
+    def kernels(self, kernels: Sequence[Kernel]) -> list[int]:
+        """Return the addresses of kernels for work so short that quick code is not worth its time.
+
+        What is not known is compiled together, in one module and the quick way.  Longer work has
+        :meth:`kernel` make it anew; the results are the same bits.
+        """
+        texts = [kernel.text() for kernel in kernels]
+        with self._lock:
+            addresses: dict[str, int] = {}
+            missing: dict[str, Kernel] = {}
+            for text, kernel in zip(texts, kernels, strict=True):
+                found = self._brief.get(text) or self._known(text)
+                if found is None:
+                    missing[text] = kernel
+                else:
+                    addresses[text] = found
+            if missing:
+                made = self._together(missing)
+                self._brief.update(made)
+                addresses.update(made)
+        return [addresses[text] for text in texts]
+
+    def _known(self, text: str) -> int | None:
+        """Return the address of a kernel that was compiled with care, or None if there is none."""
+        found = self._addresses.get(text)
+        if found is not None:
+            self.counters["memory"] += 1
+            return found
+        key = self._key(text)
         image = self.disk.get(key)
         if image is None:
             return None
         name = _function(key)
         try:
-            found = self.link(image, [name])[name]
+            found = self._addresses[text] = self.link(image, [name])[name]
         except RuntimeError:  # an object that checks but does not link is a miss
             return None
         self.counters["disk"] += 1
+        return found
+
+    def _together(self, kernels: Mapping[str, Kernel]) -> dict[str, int]:
+        """Return the addresses of kernels, by text, that are compiled the quick way."""
+        names = [_function(self._key(text)) for text in kernels]
+        key = self._key("\n".join(["brief", *kernels]))
+        image = self.disk.get(key)
+        found = None
+        if image is not None:
+            with contextlib.suppress(RuntimeError):  # as above
+                found = self.link(image, names, self._functions_in(image))
+                self.counters["disk"] += len(kernels)
+        if found is None:
+            text = emit_together(list(kernels.values()), names)
+            image = self.compile_module(text, brief=True)
+            found = self.link(image, names, self._functions_in(image))
+            self.counters["compiled"] += len(kernels)
+            self.disk.put(key, image)
+        return {text: found[name] for text, name in zip(kernels, names, strict=True)}
+
+    def _functions_in(self, image: bytes) -> dict[str, int]:
+        """Return the addresses of the mathematical functions that an object calls."""
+        return {name: self._function_address(name) for name in needed(image)}
+
+    def _function_address(self, name: str) -> int:
+        found = self._functions.get(name)
+        if found is None:
+            text = module_text(name)
+            found = self._functions[name] = self.functions(text, [name])[name]
         return found
 
     def assembly(self, text: str) -> str:

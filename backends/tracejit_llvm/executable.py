@@ -281,8 +281,8 @@ class NativeExecutable:
 
     def _assembled(self, brief: bool) -> Code:
         """Return the driver's code, with kernels compiled the quick or the careful way."""
-        kernel = self.services.engine.kernel
-        self._addresses = [kernel(k, brief) for k in self.plan.kernels]
+        engine, kernels = self.services.engine, self.plan.kernels
+        self._addresses = engine.kernels(kernels) if brief else [engine.kernel(k) for k in kernels]
         return assemble(self.plan, self._native, bound=QUICK, release=self.lets_go)
 
     def _compile_with_care(self) -> None:

@@ -50,9 +50,9 @@ class Lanes:
 class Regions:
     """The regions of one kernel."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, module: Module) -> None:
         self.kernel = kernel
-        self.module = Module()
+        self.module = module
         self.regions: list[Region] = []
         self.memo: dict[Any, Any] = {}
         self.lanes: Lanes | None = None

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from tracejit.ir.dtypes import is_float
 from tracejit.ir.kernel import Store
 from tracejit.ir.scalar import Expr, IndexVar, split_affine, value_of
+from tracejit_llvm.functions import define, function_name
 from tracejit_llvm.memory import Memory, steps
 from tracejit_llvm.regions import Value
 from tracejit_llvm.scalars import convert, pointwise
-from tracejit_llvm.text import Code, constant, element, suffix, vector
+from tracejit_llvm.text import Code, constant, element, vector
 
 __all__ = ["Scope"]
 
@@ -26,9 +27,12 @@ class Scope(Memory):
     ----------
     outlined : frozenset of str
         Operations that are called as functions instead of being written out.
+    shared : bool
+        Whether these functions are in another module.
     """
 
     outlined: frozenset[str] = frozenset()
+    shared = False
 
     # ---------------------------------------------------------------- expressions
     def value(self, e: Expr) -> Value:
@@ -107,19 +111,11 @@ class Scope(Memory):
     def _call(self, code: Code, e: Expr, width: int, operands: tuple[str, ...]) -> str:
         """Call a mathematical function that is used too often to be written out every time."""
         scalar = element(e.dtype)
-        name = f"math_{e.op}_{suffix(scalar, width)}"
+        name = function_name(e.op, scalar, width)
         full = vector(scalar, width)
-        if name not in self.module.definitions:
-            body = Code(self.module, "entry")
-            parameters = tuple(f"%x{n}" for n in range(len(operands)))
-            self.module.definitions[name] = ""  # its place, before what it defines itself
-            result = pointwise(body, e.op, e.dtype, width, parameters)
-            typed = ", ".join(f"{full} {p}" for p in parameters)
-            lines = "\n".join(body.lines)
-            self.module.definitions[name] = (
-                f"define internal {full} @{name}({typed}) nounwind {{\nentry:\n{lines}\n"
-                f"  ret {full} {result}\n}}"
-            )
+        if self.shared:
+            return code.call(full, name, *[(full, a) for a in operands])
+        define(self.module, e.op, e.dtype, width, len(operands), "internal ")
         arguments = ", ".join(f"{full} {a}" for a in operands)
         return code.op(f"call {full} @{name}({arguments})")
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 from tracejit.backend.diskcache import DiskCache
 from tracejit.ir import scalar as s
@@ -45,6 +49,58 @@ def test_an_object_that_checks_but_is_none_is_compiled_anew(tmp_path: Path) -> N
         engine = Engine(tmp_path)
         assert engine.kernel(kernel(2.0)) > 0
         assert engine.counters["compiled"] == 1
+
+
+FUNCTIONS = [("sin", 1), ("exp", 1), ("lgamma", 1), ("atan2", 2), ("pow", 2), ("rem", 2)]
+
+
+def of(op: str, arity: int, dtype: np.dtype[np.floating]) -> Kernel:
+    """Return the kernel ``b2[i] = op(b0[i], b1[i])``."""
+    i = IndexVar("i0", 100)
+    operands = [s.raw("load", (s.index(i),), dtype, n) for n in range(arity)]
+    params = [BufferParam(dtype, mode) for mode in ("in", "in", "out")]
+    store = Store(2, s.index(i), s.apply(op, *operands))
+    return Kernel(tuple(params), (For(Loop(i, 0, s.Size(0), True), (store,), True),), 1)
+
+
+def run(address: int, dtype: np.dtype[np.floating]) -> bytes:
+    """Return the bits that a kernel of two operands computes."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 100)).astype(dtype) * 4
+    x[:4] = 0.0, np.inf, np.nan, 1e30
+    out = np.zeros_like(x)
+    buffers = (ctypes.c_void_p * 3)(*(a.ctypes.data for a in (x, y, out)))
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_int64)(address)
+    size = ctypes.c_int64(100)
+    call(ctypes.addressof(buffers), ctypes.addressof(size), None, 0, 100)
+    return out.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kernels_compiled_together_give_the_bits_of_those_compiled_with_care(
+    tmp_path: Path, dtype: type[np.floating]
+) -> None:
+    kernels = [of(op, arity, np.dtype(dtype)) for op, arity in FUNCTIONS]
+    engine = Engine(tmp_path)
+    quick = engine.kernels(kernels)
+    assert engine.counters == {"compiled": len(FUNCTIONS), "memory": 0, "disk": 0}
+    careful = [engine.kernel(k) for k in kernels]
+    assert not set(quick) & set(careful)
+    for address, other in zip(quick, careful, strict=True):
+        assert run(address, np.dtype(dtype)) == run(other, np.dtype(dtype))
+
+
+def test_kernels_compiled_together_are_found_on_disk(tmp_path: Path) -> None:
+    kernels = [of(op, arity, np.dtype(np.float64)) for op, arity in FUNCTIONS]
+    first = Engine(tmp_path)
+    assert len(set(first.kernels([*kernels, kernels[0]]))) == len(kernels)
+    second = Engine(tmp_path)
+    found = second.kernels([*kernels, kernels[0]])
+    assert second.counters == {"compiled": 0, "memory": 0, "disk": len(kernels)}
+    assert second.kernels(kernels) == found[:-1]
+    assert run(found[0], np.dtype(np.float64)) == run(
+        first.kernel(kernels[0]), np.dtype(np.float64)
+    )
 
 
 def test_two_threads_compile_a_kernel_once() -> None:
