@@ -22,12 +22,15 @@ from tracejit.ops import (
     contraction,
     convert,
     cumulative,
+    factorizations,
     indexing,
     linalg,
     sorting,
     special,
     spectral,
 )
+from tracejit.ops.eig import eig
+from tracejit.ops.triangular import triangular_solve
 from tracejit.transforms.dce import dce
 
 ORDER = 5
@@ -144,7 +147,12 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "cummin": (lambda x: cumulative.cummin(x, 1), S),
     "cumlogsumexp": (lambda x: cumulative.cumlogsumexp(x, 1), S),
     "dot_general": (lambda x, y: contraction.dot_general(x, y, (((1,), (1,)), ((), ()))), S, P),
-    "solve": (linalg.solve, SQUARE, P.T.copy()),
+    "lu_solve": (linalg.solve, SQUARE, P.T.copy()),
+    "triangular_solve": (triangular_solve, SQUARE, P),
+    "cholesky": (lambda a: factorizations.cholesky(a @ a.T), SQUARE),
+    "lu": (lambda a: factorizations.lu(a)[0], SQUARE),
+    "qr": (lambda a: factorizations.qr(a)[1], SQUARE),
+    "eig": (lambda a: tnp.real(eig(a)[0]), SQUARE + np.diag(np.arange(len(SQUARE)))),
     "eigh": (lambda a: spectral.eigh(a)[0], SQUARE + SQUARE.T),
     "fft": (lambda a: tnp.real(tnp.fft.rfft(a, axis=0)) ** 2, SQUARE),
     "svd": (lambda a: spectral.svd(a)[1], SQUARE),
@@ -169,10 +177,16 @@ NOT_HERE = {
 }  # fmt: skip
 
 
+HARD = (
+    "eigh", "svd", "slogdet", "reduce_prod", "cumprod", "cholesky", "lu", "qr", "eig",
+)  # fmt: skip
+"""Compared to a lower order, for nested derivatives take long."""
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_every_primitive(name: str) -> None:
     fun, *primals = TABLE[name]
-    order = 4 if name in ("eigh", "svd", "slogdet", "reduce_prod", "cumprod") else ORDER
+    order = 4 if name in HARD else ORDER
     compare(fun, *primals, order=order, rtol=1e-8)
 
 

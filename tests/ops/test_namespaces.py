@@ -10,6 +10,7 @@ import scipy.special
 
 from tracejit.core.primitive import impl
 from tracejit.ops import cumulative, indexing, linalg, sorting, special
+from tracejit.ops.factorizations import lu_p
 
 rng = np.random.default_rng(3)
 
@@ -84,5 +85,19 @@ def test_polygamma_gets_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_solution_for_nothing() -> None:
-    out = impl[linalg.solve_p](XP, np.eye(3), np.zeros((3, 0)))
+    known = np.eye(3), np.eye(3), np.arange(3, dtype=np.int32)
+    out = impl[linalg.lu_solve_p](XP, *known, np.zeros((3, 0)), trans=False)
     assert out.shape == (3, 0)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "c16"])
+@pytest.mark.parametrize("trans", [True, False])
+def test_factors_by_a_namespace_that_has_none(trans: bool, dtype: str) -> None:
+    a = rng.normal(size=(3, 5, 10)).view("c16")
+    a = a if dtype == "c16" else a.real
+    factors, pivots, order = impl[lu_p](XP, a, constant=True)
+    for got, want in zip((factors, pivots, order), impl[lu_p](np, a, constant=True), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+    b = a[..., :2]
+    x = impl[linalg.lu_solve_p](XP, a, factors, order, b, trans=trans)
+    np.testing.assert_allclose((a.swapaxes(1, 2) if trans else a) @ x, b, rtol=1e-10, atol=1e-10)

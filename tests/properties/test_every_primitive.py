@@ -24,9 +24,12 @@ from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ops import logical, special
 from tracejit.ops.constant import iota
 from tracejit.ops.cumulative import cumlogsumexp
+from tracejit.ops.eig import eig
+from tracejit.ops.factorizations import cholesky, lu, qr
 from tracejit.ops.linalg import slogdet, solve
 from tracejit.ops.random_bits import threefry2x32
 from tracejit.ops.spectral import eigh, svd
+from tracejit.ops.triangular import triangular_solve
 from tracejit.testing.evaluate import Evaluate
 
 SHAPE = (3, 2)
@@ -244,8 +247,45 @@ OTHERS: dict[str, list[Sample]] = {
     ),
     "scatter_max": [Sample(lambda x, y: x.at[np.array([2, 0])].max(y), "ff", ((3, 2), (2, 2)))],
     "scatter_min": [Sample(lambda x, y: x.at[np.array([2, 0])].min(y), "ff", ((3, 2), (2, 2)))],
-    "solve": both(lambda a, b: solve(a + 3 * tnp.eye(3), b), 2, shapes=((3, 3), (3, 2))),
+    "lu_solve": both(lambda a, b: solve(a + 3 * tnp.eye(3), b), 2, shapes=((3, 3), (3, 2))),
     "slogdet": both(lambda a: slogdet(a + 3 * tnp.eye(3)), shapes=((3, 3),)),
+    "triangular_solve": [
+        *both(
+            lambda a, b: triangular_solve(
+                a + tnp.eye(3), b, left_side=True, lower=True, transpose_a=True, conjugate_a=True
+            ),
+            2,
+            shapes=((3, 3), (3, 2)),
+        ),
+        *both(lambda a, b: triangular_solve(a + tnp.eye(3), b), 2, shapes=((3, 3), (2, 3))),
+        Sample(
+            lambda a, b: triangular_solve(
+                a, b, left_side=True, unit_diagonal=True, transpose_a=True
+            ),
+            "ff",
+            ((3, 3), (3, 2)),
+        ),
+    ],
+    "cholesky": [
+        *both(lambda a: cholesky(a + 4 * tnp.eye(3)), shapes=((3, 3),)),
+        *both(lambda a: cholesky(a + 4 * tnp.eye(3), False), shapes=((3, 3),)),
+    ],
+    "lu": [
+        *both(lambda a: lu(a), shapes=((3, 3),)),
+        *both(lambda a: lu(a), shapes=((4, 3),)),
+        *both(lambda a: lu(a), shapes=((2, 3),)),
+    ],
+    "qr": [
+        *both(lambda a: qr(a, False), shapes=((3, 3),)),
+        *both(lambda a: qr(a, False), shapes=((4, 3),)),
+        *both(lambda a: qr(a, False), shapes=((2, 3),)),
+        # The completing column is the only one.
+        Sample(lambda a: qr(a), "f", ((3, 2),)),
+    ],
+    "eig": [
+        *both(lambda a: eig(a + tnp.diag(tnp.arange(3.0)), True), shapes=((3, 3),)),
+        *both(lambda a: eig(a + tnp.diag(tnp.arange(3.0)), right=False), shapes=((3, 3),)),
+    ],
     "eigh": both(spectrum, shapes=((3, 3),)),
     "svd": both(singular),
     "fft": [

@@ -42,29 +42,41 @@ phases of complex vectors).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ml_dtypes
-import numpy as np
 
-from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Zero
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.dtypes import is_inexact, real_of
+from tracejit.ir.dtypes import real_of
 from tracejit.ops._pointwise import NOT_LINEAR
 from tracejit.ops.arithmetic import add, div, mul, neg, sub
-from tracejit.ops.complex_numbers import abs_, conj, real
-from tracejit.ops.constant import iota, scalar_like
+from tracejit.ops.complex_numbers import abs_, real
+from tracejit.ops.constant import scalar_like
 from tracejit.ops.convert import convert_element_type
 from tracejit.ops.indexing import to_lanes
-from tracejit.ops.linalg import LAPACK, check_square, stacked_product, swap_last, wide
 from tracejit.ops.logical import eq, le, select
+from tracejit.ops.matrices import (
+    LAPACK,
+    adjoint,
+    as_columns,
+    as_rows,
+    block,
+    check_matrices,
+    check_square,
+    diagonal,
+    each_matrix,
+    half_sum,
+    of_nothing,
+    stacked_product,
+    wide,
+)
 from tracejit.ops.reduction import reduce_max
-from tracejit.ops.shape import broadcast_in_dim, reduce_sum
-from tracejit.ops.slicing import concatenate, slice_
+from tracejit.ops.shape import broadcast_in_dim
+from tracejit.ops.slicing import concatenate
 
 __all__ = ["eigh", "svd"]
 
@@ -76,44 +88,7 @@ in those of 300.  A wider tolerance would take distinct values for repeated ones
 """
 
 
-# ------------------------------------------------------------------------ stacks of matrices
-
-
-def _adjoint(x: Any) -> Any:
-    return conj(swap_last(x))
-
-
-def _half_sum(x: Any, y: Any) -> Any:
-    half = scalar_like(x, 0.5)
-    return add(mul(half, x), mul(half, y))
-
-
-def _as_rows(values: Any, rows: int) -> Any:
-    """Repeat (..., k) as the rows of (..., rows, k)."""
-    shape = get_aval(values).shape
-    lanes = len(shape) - 1
-    return broadcast_in_dim(values, (*shape[:-1], rows, shape[-1]), (*range(lanes), lanes + 1))
-
-
-def _as_columns(values: Any, columns: int) -> Any:
-    """Repeat (..., k) as the columns of (..., k, columns)."""
-    shape = get_aval(values).shape
-    return broadcast_in_dim(values, (*shape, columns), tuple(range(len(shape))))
-
-
-def _diagonal(x: Any) -> Any:
-    shape = get_aval(x).shape
-    rank = len(shape)
-    on = eq(iota(shape, rank - 2, "int64"), iota(shape, rank - 1, "int64"))
-    return reduce_sum(select(on, x, scalar_like(x, 0)), (rank - 1,))
-
-
-def _block(x: Any, rows: tuple[int, int], columns: tuple[int, int]) -> Any:
-    """Return rows and columns, from the first up to the last, of matrices."""
-    shape = get_aval(x).shape
-    lanes = shape[:-2]
-    starts = (*(0 for _ in lanes), rows[0], columns[0])
-    return slice_(x, starts, (*lanes, rows[1], columns[1]))
+# ------------------------------------------------------------------------ repeated values
 
 
 def _tolerance(values: Any, count: float) -> Any:
@@ -132,34 +107,6 @@ def _reciprocal(x: Any, least: Any) -> Any:
     none = le(abs_(x), broadcast_in_dim(least, shape, tuple(range(get_aval(least).ndim))))
     one, zero = scalar_like(x, 1), scalar_like(x, 0)
     return select(none, zero, div(one, select(none, one, x)))
-
-
-def _each(
-    xp: Any, routine: Callable[[Any], Sequence[Any]], x: Any, avals: Sequence[ShapedArray]
-) -> list[Any]:
-    """Run a routine of LAPACK over matrices; NaN for those for which it does not converge."""
-    try:
-        outs = routine(x)
-    except np.linalg.LinAlgError:
-        outs = [np.full(a.shape, np.nan, a.dtype) for a in avals]
-        for lane in np.ndindex(x.shape[:-2]):
-            try:
-                found = routine(x[lane])
-            except np.linalg.LinAlgError:
-                continue
-            for out, part in zip(outs, found, strict=True):
-                out[lane] = part
-    return [xp.asarray(out, a.dtype) for out, a in zip(outs, avals, strict=True)]
-
-
-def _of_nothing(xp: Any, avals: Sequence[ShapedArray]) -> list[Any]:
-    """Return what empty matrices have: no values, and unit matrices for all vectors."""
-    return [
-        xp.zeros(a.shape, a.dtype)
-        if a.ndim < 2 or a.shape[-1] != a.shape[-2]
-        else xp.array(np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape))
-        for a in avals
-    ]
 
 
 # ------------------------------------------------------------------------------------ eigh
@@ -207,13 +154,13 @@ def _eigh_shape(a: ShapedArray, *, vectors: bool) -> list[ShapedArray]:
 def _eigh_impl(xp: Any, a: Any, *, vectors: bool) -> list[Any]:
     avals = _eigh_shape(ShapedArray(a.shape, a.dtype), vectors=vectors)
     if not a.size:
-        return _of_nothing(xp, avals)
+        return of_nothing(xp, avals)
     x = wide(a)
     half = x.dtype.type(0.5)
     x = half * x + half * xp.swapaxes(x, -1, -2).conj()
     if vectors:
-        return _each(xp, lambda m: tuple(xp.linalg.eigh(m)), x, avals)
-    return _each(xp, lambda m: [xp.linalg.eigvalsh(m)], x, avals)
+        return each_matrix(xp, lambda m: tuple(xp.linalg.eigh(m)), x, avals)
+    return each_matrix(xp, lambda m: [xp.linalg.eigvalsh(m)], x, avals)
 
 
 def _eigh_jvp(
@@ -226,12 +173,12 @@ def _eigh_jvp(
     if not math.prod(shape):
         outs = [w, v][: 1 + vectors]
         return outs, [Zero(get_aval(x)) for x in outs]
-    inner = stacked_product(_adjoint(v), stacked_product(t, v))
-    inner = _half_sum(inner, _adjoint(inner))
-    moved = real(_diagonal(inner))
+    inner = stacked_product(adjoint(v), stacked_product(t, v))
+    inner = half_sum(inner, adjoint(inner))
+    moved = real(diagonal(inner))
     if not vectors:
         return [w], [moved]
-    gaps = sub(_as_rows(w, n), _as_columns(w, n))
+    gaps = sub(as_rows(w, n), as_columns(w, n))
     slopes = _reciprocal(gaps, _tolerance(w, CLUSTER * math.sqrt(n)))
     turn = mul(convert_element_type(slopes, get_aval(v).dtype), inner)
     return [w, v], [moved, stacked_product(v, turn)]
@@ -302,10 +249,7 @@ def svd(a: Any, full_matrices: bool = False, vectors: bool = True) -> list[Any]:
 
 
 def _svd_shape(a: ShapedArray, *, full: bool, vectors: bool) -> list[ShapedArray]:
-    if a.ndim < 2:
-        raise ShapeError(f"svd: matrices (..., m, n); got shape {a.shape}")
-    if not is_inexact(a.dtype):
-        raise DTypeError(f"svd: an inexact dtype; got {a.dtype}")
+    check_matrices("svd", a)
     *lanes, m, n = a.shape
     k = min(m, n)
     values = ShapedArray((*lanes, k), real_of(a.dtype))
@@ -318,10 +262,11 @@ def _svd_shape(a: ShapedArray, *, full: bool, vectors: bool) -> list[ShapedArray
 def _svd_impl(xp: Any, a: Any, *, full: bool, vectors: bool) -> list[Any]:
     avals = _svd_shape(ShapedArray(a.shape, a.dtype), full=full, vectors=vectors)
     if not a.size:
-        return _of_nothing(xp, avals)
+        return of_nothing(xp, avals)
     if vectors:
-        return _each(xp, lambda m: tuple(xp.linalg.svd(m, full_matrices=full)), wide(a), avals)
-    return _each(xp, lambda m: [xp.linalg.svd(m, compute_uv=False)], wide(a), avals)
+        routine = lambda m: tuple(xp.linalg.svd(m, full_matrices=full))
+        return each_matrix(xp, routine, wide(a), avals)
+    return each_matrix(xp, lambda m: [xp.linalg.svd(m, compute_uv=False)], wide(a), avals)
 
 
 def _turned(inner: Any, s: Any, length: int) -> tuple[Any, Any]:
@@ -332,12 +277,12 @@ def _turned(inner: Any, s: Any, length: int) -> tuple[Any, Any]:
     values the difference, which moves ``u @ vh``, is right.
     """
     aval = get_aval(inner)
-    rows, columns = _as_rows(s, aval.shape[-1]), _as_columns(s, aval.shape[-1])
+    rows, columns = as_rows(s, aval.shape[-1]), as_columns(s, aval.shape[-1])
     apart = _reciprocal(sub(rows, columns), _tolerance(s, CLUSTER * math.sqrt(length)))
     together = _reciprocal(add(rows, columns), _tolerance(s, length))
-    other = _adjoint(inner)
-    common = mul(_half_sum(inner, other), convert_element_type(apart, aval.dtype))
-    against = mul(_half_sum(inner, neg(other)), convert_element_type(together, aval.dtype))
+    other = adjoint(inner)
+    common = mul(half_sum(inner, other), convert_element_type(apart, aval.dtype))
+    against = mul(half_sum(inner, neg(other)), convert_element_type(together, aval.dtype))
     return add(common, against), sub(common, against)
 
 
@@ -360,14 +305,14 @@ def _moved(x: Any, among: Any, beyond: Any, inverse: Any) -> Any:
         return stacked_product(x, among)
     dtype = get_aval(x).dtype
     if p == k:
-        outside = sub(beyond, stacked_product(x, stacked_product(_adjoint(x), beyond)))
-        scale = convert_element_type(_as_rows(inverse, d), dtype)
+        outside = sub(beyond, stacked_product(x, stacked_product(adjoint(x), beyond)))
+        scale = convert_element_type(as_rows(inverse, d), dtype)
         return add(stacked_product(x, among), mul(outside, scale))
-    known, rest = _block(x, (0, d), (0, k)), _block(x, (0, d), (k, p))
-    scale = convert_element_type(_as_rows(inverse, p - k), dtype)
-    onto = mul(stacked_product(_adjoint(rest), beyond), scale)
+    known, rest = block(x, (0, d), (0, k)), block(x, (0, d), (k, p))
+    scale = convert_element_type(as_rows(inverse, p - k), dtype)
+    onto = mul(stacked_product(adjoint(rest), beyond), scale)
     first = add(stacked_product(known, among), stacked_product(rest, onto))
-    second = neg(stacked_product(known, _adjoint(onto)))
+    second = neg(stacked_product(known, adjoint(onto)))
     return concatenate([first, second], get_aval(x).ndim - 1)
 
 
@@ -380,19 +325,19 @@ def _svd_jvp(
     if not math.prod(get_aval(a).shape):
         outs = [u, s, vh] if vectors else [s]
         return outs, [Zero(get_aval(x)) for x in outs]
-    v = _adjoint(vh)
-    left = stacked_product(t, _block(v, (0, n), (0, k)))
-    inner = stacked_product(_adjoint(_block(u, (0, m), (0, k))), left)
+    v = adjoint(vh)
+    left = stacked_product(t, block(v, (0, n), (0, k)))
+    inner = stacked_product(adjoint(block(u, (0, m), (0, k))), left)
     zero = scalar_like(s, 0)
-    moved = select(eq(s, zero), zero, real(_diagonal(inner)))
+    moved = select(eq(s, zero), zero, real(diagonal(inner)))
     if not vectors:
         return [s], [moved]
-    right = stacked_product(_adjoint(t), _block(u, (0, m), (0, k)))
+    right = stacked_product(adjoint(t), block(u, (0, m), (0, k)))
     inverse = _reciprocal(s, _tolerance(s, max(m, n)))
     among_u, among_v = _turned(inner, s, max(m, n))
     du = _moved(u, among_u, left, inverse)
     dv = _moved(v, among_v, right, inverse)
-    return [u, s, vh], [du, moved, _adjoint(dv)]
+    return [u, s, vh], [du, moved, adjoint(dv)]
 
 
 def _svd_batch(

@@ -26,11 +26,12 @@ from tracejit.ops.arithmetic import (
     sqrt_p,
     sub,
 )
-from tracejit.ops.complex_numbers import abs_p, sign_p
+from tracejit.ops.complex_numbers import abs_p, conj, sign_p
 from tracejit.ops.constant import scalar_like
 from tracejit.ops.contraction import dot_general_p
 from tracejit.ops.hyperbolic import cosh, cosh_p, sinh, sinh_p, tanh, tanh_p
-from tracejit.ops.linalg import solve, solve_p, stacked_product
+from tracejit.ops.linalg import lu_solve, lu_solve_p
+from tracejit.ops.matrices import stacked_product, swap_last, triangle
 from tracejit.ops.special import logistic, logistic_p
 from tracejit.ops.transcendental import (
     cos,
@@ -45,6 +46,7 @@ from tracejit.ops.transcendental import (
     tan,
     tan_p,
 )
+from tracejit.ops.triangular import triangular_solve_p
 from tracejit.transforms.taylor import Terms, by_derivative, scaled, taylor_rules, term_by_term
 
 __all__ = ["LINEAR"]
@@ -295,14 +297,47 @@ taylor_rules[pow_p] = _pow
 # ------------------------------------------------------------------------------- matrices
 
 
-def _solve(order: int, primals: Sequence[Any], terms: Sequence[Terms]) -> tuple[Any, Terms]:
+def _solved(
+    order: int, a: Series, b: Series, known: Callable[[Any], Any], product: Callable[..., Any]
+) -> tuple[Any, Terms]:
     """From ``b_k = sum a_j x_{k-j}``."""
-    a, b = ([p, *t] for p, t in zip(primals, terms, strict=True))
-    x = [solve(a[0], b[0])]
+    x = [known(b[0])]
     for k in range(1, order + 1):
-        rest = _less(b[k], _convolved(a, x, k, x[0], stacked_product, first=1), x[0])
-        x.append(rest if isinstance(rest, Zero) else solve(a[0], rest))
+        rest = _less(b[k], _convolved(a, x, k, x[0], product, first=1), x[0])
+        x.append(rest if isinstance(rest, Zero) else known(rest))
     return x[0], x[1:]
 
 
-taylor_rules[solve_p] = _solve
+def _lu_solve(
+    order: int, primals: Sequence[Any], terms: Sequence[Terms], trans: bool
+) -> tuple[Any, Terms]:
+    matrix, factors, permutation, right = primals
+
+    def known(rest: Any) -> Any:
+        return lu_solve(matrix, factors, permutation, rest, trans)
+
+    def product(x: Any, y: Any) -> Any:
+        return stacked_product(swap_last(x) if trans else x, y)
+
+    return _solved(order, [matrix, *terms[0]], [right, *terms[3]], known, product)
+
+
+def _triangular_solve(
+    order: int, primals: Sequence[Any], terms: Sequence[Terms], **how: bool
+) -> tuple[Any, Terms]:
+    matrix, right = primals
+
+    def known(rest: Any) -> Any:
+        return triangular_solve_p.bind(matrix, rest, **how)
+
+    def product(x: Any, y: Any) -> Any:
+        x = triangle(x, how["lower"], strict=how["unit"])
+        x = swap_last(x) if how["trans"] else x
+        x = conj(x) if how["conjugate"] else x
+        return stacked_product(x, y) if how["left"] else stacked_product(y, x)
+
+    return _solved(order, [matrix, *terms[0]], [right, *terms[1]], known, product)
+
+
+taylor_rules[lu_solve_p] = _lu_solve
+taylor_rules[triangular_solve_p] = _triangular_solve
