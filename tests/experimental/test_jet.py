@@ -21,6 +21,7 @@ from tracejit.ir.program import sub_programs
 from tracejit.ops import (
     contraction,
     convert,
+    convolution,
     cumulative,
     factorizations,
     indexing,
@@ -137,6 +138,8 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "pad": (lambda x, y: lax.pad(x, y[0, 0], ((1, 0, 1), (0, 2, 0))), S, P),
     "concatenate": (lambda x, y: tnp.concatenate([x, y], axis=1), S, P),
     "flip": (lambda x: tnp.flip(x, 1), S),
+    "sliding_windows": (lambda x: convolution.sliding_windows(x, (1,), (2,)), S),
+    "overlap_add": (lambda x: convolution.overlap_add(x, (0,), (4,)), S),
     "gather": (lambda x: indexing.gather(x, ROWS, (0,), (1, 3), (0,)), S),
     "dynamic_slice": (lambda x: lax.dynamic_slice(x, (1, 0), (1, 2)), S),
     "dynamic_update_slice": (lambda x, y: lax.dynamic_update_slice(x, y[:1, :2], (1, 1)), S, P),

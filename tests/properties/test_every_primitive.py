@@ -21,7 +21,7 @@ from tracejit.core import primitive as tables
 from tracejit.core.interpreter import interpreting
 from tracejit.core.primitive import PRIMITIVES, Primitive
 from tracejit.core.tracer import Tracer, get_aval
-from tracejit.ops import logical, special
+from tracejit.ops import convolution, logical, special
 from tracejit.ops.constant import iota
 from tracejit.ops.cumulative import cumlogsumexp
 from tracejit.ops.eig import eig
@@ -161,7 +161,10 @@ UNARY = {
     "reduce_sum": lambda x: tnp.sum(x, axis=-1), "transpose": lambda x: tnp.transpose(x, (1, 0)),
     "reshape": lambda x: tnp.reshape(x, (2, 3)), "flip": lambda x: tnp.flip(x, 0),
     "broadcast_in_dim": lambda x: tnp.broadcast_to(x[:, None], (3, 4, 2)),
-    "slice": lambda x: x[1:, ::2], "reduce_prod": lambda x: tnp.prod(x, axis=0),
+    "slice": lambda x: x[1:, ::2],
+    "sliding_windows": lambda x: convolution.sliding_windows(x, (0,), (2,)),
+    "overlap_add": lambda x: convolution.overlap_add(x, (0,), (4,)),
+    "reduce_prod": lambda x: tnp.prod(x, axis=0),
     "cumsum": lambda x: tnp.cumsum(x, axis=0), "cumprod": lambda x: tnp.cumprod(x, axis=1),
     "optimization_barrier": lax.optimization_barrier, "checkpoint": tj.checkpoint(tnp.sin),
     "call": tj.jit(lambda x: tnp.sin(x) * x), "custom_rule": with_rule,

@@ -24,6 +24,7 @@ from tracejit.ir.target import Target
 __all__ = ["build_block"]
 
 _DOT_FLOATS = ("float32", "float64")
+_REDUCING = ("argmax", "argmin", "dot_general", "overlap_add")
 
 
 def build_block(program: Program, target: Target) -> Block:
@@ -125,7 +126,7 @@ class _Builder:
         for n, eq in enumerate(self.program.equations):
             name = eq.primitive.name
             reduces = name.startswith("reduce_") and not is_written_out(eq)
-            if n not in self.opaque and (reduces or name in ("argmax", "argmin", "dot_general")):
+            if n not in self.opaque and (reduces or name in _REDUCING):
                 out.update(eq.outputs)
         return out
 

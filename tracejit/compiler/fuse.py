@@ -30,7 +30,7 @@ REPEATED = 3
 _MANY = 64
 _SHAPE_OPS = frozenset(
     ("transpose", "broadcast_in_dim", "reshape", "slice", "pad", "concatenate", "flip",
-     "dynamic_slice", "dynamic_update_slice", "gather", "iota")
+     "dynamic_slice", "dynamic_update_slice", "gather", "iota", "sliding_windows")
 )  # fmt: skip
 _MOVES = _SHAPE_OPS - {"broadcast_in_dim", "reshape", "iota"}
 
@@ -99,6 +99,8 @@ def decide(program: Program, opaque: Set[int], forced: Set[Var], free: Set[Var])
         if n in opaque:
             must.update(a for a in eq.inputs if isinstance(a, Var))
             must.update(eq.outputs)
+        elif eq.primitive.name == "sliding_windows":  # each element is in several
+            must.update(a for a in eq.inputs if isinstance(a, Var))
     full = _costs(program, opaque, must)
     paths = _paths(program, opaque, must, full)
     candidates = must | {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
