@@ -109,7 +109,8 @@ class _Builder:
         for v, array in program.constants:
             self.values[v] = self._constant(v.aval, array)
         reductions = self._reductions()
-        stored = decide(program, set(self.opaque), self.forced, reductions)
+        lanes = self.target.kind == "cpu"
+        stored = decide(program, set(self.opaque), self.forced, reductions, lanes)
         items: list[Task | Item] = []
         for n, eq in enumerate(program.equations):
             if n in self.opaque:
