@@ -117,6 +117,14 @@ class LibraryCall(NamedTuple):
     whose imaginary part is one, then those whose real part is, by the part that is none, then those
     with two.  Bit n of `wanted` says whether sorted array n must be written; bit n of `counted`
     promises that array n has the number l at [o, l, i], in an integer dtype.
+
+    ``fft``: slots (x, out), complex numbers as such; out may lie where x does if both are complex;
+    params ``(kind, norm, length, rank, shape of x..., axes...)``; a Fourier transform along each of
+    the axes.  Kinds 0 and 1 are forward and inverse, of complex or of real numbers to complex ones.
+    Kind 2 is forward, of real numbers to the first half of the last axis, from which the rest
+    follows; kind 3 is its inverse, `length` being that of the last axis of the result.  Norm 0
+    divides inverses by the number of points, 2 the others, 1 both by its root.  No length has a
+    factor above 13.
     """
 
     name: str
