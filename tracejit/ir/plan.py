@@ -23,6 +23,7 @@ __all__ = [
     "Copy",
     "Launch",
     "LibraryCall",
+    "Note",
     "Plan",
     "Point",
     "Repeat",
@@ -220,6 +221,13 @@ def all_steps(steps: tuple[Step, ...]) -> Iterator[Step]:
                 yield from all_steps(branch)
 
 
+class Note(NamedTuple):
+    """A decision of the compiler, for ``explain``, and the user line it is about if it is one."""
+
+    text: str
+    source: Source | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """A compiled Program before a backend has seen it.
@@ -242,7 +250,7 @@ class Plan:
         Scratch memory of one call; offsets are multiples of 64.
     aliases : dict of int to int
         Outputs that are written into a donated input: output number -> input number.
-    notes : list of str
+    notes : tuple of Note
         What was fused, what was not and why, for ``explain``.
     """
 
@@ -255,4 +263,4 @@ class Plan:
     constants: tuple[Any, ...] = ()
     arena_bytes: int = 0
     aliases: dict[int, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
