@@ -67,10 +67,10 @@ class Trips(NamedTuple):
             if not missing.isdisjoint(eq.inputs):
                 return None
             out.append(eq._replace(inputs=tuple([earlier.get(a, a) for a in eq.inputs])))
-        outputs = self.program.outputs
-        if not missing.isdisjoint(outputs):
+        results = self.program.outputs
+        if not missing.isdisjoint(results):
             return None
-        kept = [earlier.get(a, a) for a in outputs]
+        kept = [earlier.get(a, a) for a in results]
         return self.program.replace(equations=out, outputs=kept)
 
 
