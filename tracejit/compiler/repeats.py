@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracejit.ir.plan import Copy, Launch, LibraryCall, Plan, Repeat, Step
+from tracejit.ir.plan import Copy, Launch, LibraryCall, Note, Plan, Repeat, Step
 from tracejit.ir.program import Atom, Equation, Literal, Program, Var
 
 __all__ = ["Trips", "equal_trips", "plan_of_trips"]
@@ -197,7 +197,7 @@ def plan_of_trips(trips: Trips, compiled: Callable[[Program], Plan]) -> Plan | N
     else:
         return None
     note = f"{trips.count} equal steps of {trips.period} equations were lowered once"
-    return dataclasses.replace(long, steps=steps, notes=(*long.notes, note))
+    return dataclasses.replace(long, steps=steps, notes=(*long.notes, Note(note)))
 
 
 def _with_loop(short: Plan, long: Plan, times: int) -> tuple[Step, ...] | None:
