@@ -44,8 +44,7 @@ class Lanes:
     width: int
     parts: int
     depth: int
-    masks: tuple[str, ...] | None
-    """For each part the lanes that are on; None if all are."""
+    mask: str | None
 
 
 class Regions:

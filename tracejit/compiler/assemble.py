@@ -35,7 +35,6 @@ from tracejit.ir.plan import (
     Copy,
     Launch,
     LibraryCall,
-    Note,
     Plan,
     Point,
     Repeat,
@@ -95,7 +94,7 @@ class _Assembler:
         self.constants: list[Any] = []
         self.arena = Arena()
         self.aliases: dict[int, int] = {}
-        self.notes: list[Note] = []
+        self.notes: list[str] = []
 
     def plan(self) -> Plan:
         block = self.root

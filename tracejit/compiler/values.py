@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.plan import Note
 from tracejit.ir.program import Equation, Source
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Block:
         In order.
     constants : list of (Value, array)
         Captured arrays and literals that had to live in memory.
-    notes : list of Note
+    notes : list of str
         Decisions, for ``explain``.
     """
 
@@ -121,4 +120,4 @@ class Block:
     items: list[Any] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
     constants: list[tuple[Value, Any]] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
     from tracejit.core.array import Array
+    from tracejit.core.devices import Device
     from tracejit.core.primitive import Primitive
 
 __all__ = [
@@ -53,6 +54,9 @@ class Bottom(Interpreter, Protocol):
 
     def dlpack_device(self, x: Array) -> tuple[int, int]:
         """Return what DLPack calls the device of an array."""
+
+    def devices(self) -> list[Device]:
+        """Return the devices that can be used, the host first."""
 
     def wait(self, x: Array) -> None:
         """Return when `x` is computed."""

@@ -160,10 +160,12 @@ def copy(a: Any) -> Any:
     return array(a)
 
 
-def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """As :func:`numpy.astype`; complex to real drops the imaginary part."""
     del copy
     x = array_of(x)
+    if device is not None:
+        x = device_put(x, place_of(device))
     return convert_element_type(x, dtype_or(dtype, F64))
 
 

@@ -14,11 +14,15 @@ from tracejit.numpy.creation import as_array
 from tracejit.numpy.promotion import operand
 
 __all__ = [
+    "False_",
     "ScalarType",
+    "True_",
     "bfloat16",
     "bool_",
+    "byte",
     "can_cast",
     "cdouble",
+    "character",
     "complex64",
     "complex128",
     "complex_",
@@ -29,6 +33,7 @@ __all__ = [
     "e",
     "euler_gamma",
     "finfo",
+    "flexible",
     "float16",
     "float32",
     "float64",
@@ -44,26 +49,38 @@ __all__ = [
     "int32",
     "int64",
     "int_",
+    "intc",
     "integer",
+    "intp",
     "isdtype",
     "issubdtype",
+    "long",
+    "longlong",
     "nan",
     "ndim",
     "newaxis",
     "number",
+    "object_",
     "pi",
     "promote_types",
     "result_type",
     "shape",
+    "short",
     "signedinteger",
     "single",
     "size",
+    "ubyte",
     "uint",
     "uint8",
     "uint16",
     "uint32",
     "uint64",
+    "uintc",
+    "uintp",
+    "ulong",
+    "ulonglong",
     "unsignedinteger",
+    "ushort",
 ]  # fmt: skip
 
 
@@ -103,14 +120,16 @@ def _scalar_type(name: str, short: str) -> Any:
 
 
 bool_ = _scalar_type("bool_", "bool")
-int8 = _scalar_type("int8", "i8")
-int16 = _scalar_type("int16", "i16")
-int32 = _scalar_type("int32", "i32")
-int64 = int_ = _scalar_type("int64", "i64")
-uint8 = _scalar_type("uint8", "u8")
-uint16 = _scalar_type("uint16", "u16")
-uint32 = _scalar_type("uint32", "u32")
-uint64 = uint = _scalar_type("uint64", "u64")
+int8 = byte = _scalar_type("int8", "i8")
+int16 = short = _scalar_type("int16", "i16")
+int32 = intc = _scalar_type("int32", "i32")
+int64 = int_ = intp = longlong = _scalar_type("int64", "i64")
+uint8 = ubyte = _scalar_type("uint8", "u8")
+uint16 = ushort = _scalar_type("uint16", "u16")
+uint32 = uintc = _scalar_type("uint32", "u32")
+uint64 = uint = uintp = ulonglong = _scalar_type("uint64", "u64")
+# C's long is as wide as the platform has it.
+long, ulong = (int64, uint64) if np.dtype(np.long).itemsize == 8 else (int32, uint32)
 float16 = half = _scalar_type("float16", "f16")
 bfloat16 = _scalar_type("bfloat16", "bf16")
 float32 = single = _scalar_type("float32", "f32")
@@ -128,6 +147,9 @@ dtype = np.dtype
 generic, number, integer = np.generic, np.number, np.integer
 signedinteger, unsignedinteger = np.signedinteger, np.unsignedinteger
 inexact, floating, complexfloating = np.inexact, np.floating, np.complexfloating
+# Kinds that issubdtype may ask about, though no array here is of them.
+character, flexible, object_ = np.character, np.flexible, np.object_
+True_, False_ = np.True_, np.False_
 
 
 def _dtype(x: Any) -> Any:

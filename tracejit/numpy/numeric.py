@@ -38,7 +38,7 @@ from tracejit.ops.transcendental import atan2, sin
 
 __all__ = [
     "F64", "LONGEST_UNROLLED", "angle", "around", "clip", "convolve", "correlate", "diff",
-    "ediff1d", "gradient", "imag", "interp", "nan_to_num", "polyval", "real", "round", "sinc",
+    "ediff1d", "gradient", "imag", "interp", "nan_to_num", "real", "round", "sinc",
     "trapezoid", "unwrap",
 ]  # fmt: skip
 
@@ -47,14 +47,14 @@ F64 = DTYPES["f64"]
 
 def clip(
     a: Any,
-    a_min: Any = None,
-    a_max: Any = None,
-    out: None = None,
-    *,
     min: Any = None,
     max: Any = None,
+    out: None = None,
+    *,
+    a_min: Any = None,
+    a_max: Any = None,
 ) -> Any:
-    """As :func:`numpy.clip`."""
+    """As :func:`numpy.clip`, whose `a_min` and `a_max` have the standard's names too."""
     no_out("clip", out)
     low = min if a_min is None else a_min
     high = max if a_max is None else a_max
@@ -359,17 +359,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * n
     return arithmetic.add(x, pad(cumsum(change, axis), dtype.type(0), config))
 
 
-# ------------------------------------------------------------------------------ polynomials
-
-
-def polyval(p: Any, x: Any) -> Any:
-    """As :func:`numpy.polyval`, by Horner's rule."""
-    coefficients, at = promote_operands([operand(p), operand(x)])
-    coefficients = array_of(coefficients)
-    out = multiply(at, get_aval(at).dtype.type(0))
-    for i in range(get_aval(coefficients).shape[0]):
-        out = add(multiply(out, at), _at(coefficients, i))
-    return out
+# ---------------------------------------------------------------------------- convolution
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:

@@ -35,7 +35,8 @@ from tracejit.ops.slicing import concatenate
 
 __all__ = [
     "I64", "cross", "diag", "diagflat", "diagonal", "dot", "einsum", "einsum_path", "inner",
-    "iota_plus", "kron", "matmul", "outer", "tensordot", "trace", "vdot", "vecdot",
+    "iota_plus", "kron", "matmul", "matvec", "outer", "tensordot", "trace", "vdot", "vecdot",
+    "vecmat",
 ]  # fmt: skip
 
 I64 = DTYPES["i64"]
@@ -103,6 +104,29 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     x, y = _pair(x1, x2)
     x, y = moveaxis(conj(x), axis, -1), moveaxis(y, axis, -1)
     return _einsum("...i,...i->...", [x, y])
+
+
+def matvec(x1: Any, x2: Any, /) -> Any:
+    """As :func:`numpy.matvec`: matrices times vectors."""
+    x, y = _matrix_and_vector("matvec", x1, x2)
+    return _einsum("...ij,...j->...i", [x, y])
+
+
+def vecmat(x1: Any, x2: Any, /) -> Any:
+    """As :func:`numpy.vecmat`: vectors, conjugated, times matrices."""
+    y, x = _matrix_and_vector("vecmat", x2, x1)
+    return _einsum("...i,...ij->...j", [conj(x), y])
+
+
+def _matrix_and_vector(name: str, matrix: Any, vector: Any) -> list[Any]:
+    x, y = _pair(matrix, vector)
+    m, n = get_aval(x).shape, get_aval(y).shape
+    axis = -1 if name == "matvec" else -2
+    if len(m) < 2 or not n or m[axis] != n[-1]:
+        raise ShapeError(
+            f"{name}: matrices, and vectors as long as their axis {axis}; got shapes {m} and {n}"
+        )
+    return [x, y]
 
 
 def inner(a: Any, b: Any) -> Any:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tracejit.core.errors import BoundsError, DTypeError, ShapeError
 from tracejit.core.tracer import get_aval
-from tracejit.ir.dtypes import DTYPES, is_bool, is_inexact, is_integer
+from tracejit.ir.dtypes import DTYPES, is_inexact, is_integer
 from tracejit.numpy.indexing import from_start, read, read_index
 from tracejit.numpy.logic import choose_where, isnan, truth
-from tracejit.numpy.manipulation import moveaxis
 from tracejit.numpy.promotion import (
     array_of,
     arrays_of,
@@ -24,26 +22,21 @@ from tracejit.numpy.promotion import (
     host_value,
     known,
     no_out,
-    normal_axes,
     normal_axis,
     operand,
     promote_operands,
     stretch,
 )
-from tracejit.numpy.reductions import any as any_of
 from tracejit.numpy.reductions import sum as sum_of
 from tracejit.ops import indexing, sorting
-from tracejit.ops.arithmetic import add, floor, mul, quot, rem, sub
+from tracejit.ops.arithmetic import add, mul, quot, rem, sub
 from tracejit.ops.constant import iota
 from tracejit.ops.logical import (
     and_,
-    eq,
     ge,
-    gt,
     le,
     lt,
     max_,
-    min_,
     not_,
     or_,
     select,
@@ -54,9 +47,8 @@ from tracejit.ops.slicing import concatenate, flip, slice_
 
 __all__ = [
     "F64", "I64", "argpartition", "argsort", "argwhere", "bincount", "choose", "compress",
-    "digitize", "extract", "flatnonzero", "histogram", "histogram_bin_edges", "isin", "lexsort",
-    "median", "nonzero", "partition", "percentile", "piecewise", "quantile",
-    "ravel_multi_index", "searchsorted", "select_", "sort", "take", "take_along_axis", "unique",
+    "digitize", "extract", "flatnonzero", "lexsort", "nonzero", "partition", "piecewise",
+    "ravel_multi_index", "searchsorted", "select_", "sort", "take", "take_along_axis",
     "unravel_index", "where",
 ]  # fmt: skip
 
@@ -324,112 +316,6 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     return searchsorted(bins, x, side)
 
 
-# ------------------------------------------------------------------------------- quantiles
-
-
-_METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
-
-
-def quantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Any:
-    """As :func:`numpy.quantile`: linear, lower, higher, nearest, midpoint."""
-    no_out("quantile", out)
-    del overwrite_input
-    if method not in _METHODS:
-        raise ShapeError(f"quantile: method must be one of {', '.join(_METHODS)}; got {method!r}")
-    x = array_of(a)
-    if is_bool(get_aval(x).dtype):
-        raise DTypeError("quantile: bool has no quantiles; convert it first")
-    rank = get_aval(x).ndim
-    axes = normal_axes("quantile", axis, rank)
-    dtype = get_aval(x).dtype if is_inexact(get_aval(x).dtype) else F64
-    own = get_aval(x).shape
-    kept = [d for i, d in enumerate(own) if i not in axes]
-    x = cast(moveaxis(x, axes, range(rank - len(axes), rank)), dtype)
-    n = math.prod(d for i, d in enumerate(own) if i in axes)
-    x = reshape(x, (*kept, n))
-    if not n:
-        raise ShapeError("quantile: an empty array has none")
-    last = len(kept)
-    x = sorting.sort(x, last)
-    place = operand(q)
-    shape = get_aval(place).shape
-    place = mul(cast(place, F64), np.float64(n - 1))
-    below = floor(place)
-    weight = sub(place, below)
-    low = cast(below, I64)
-    high = min_(add(low, np.int64(1)), np.int64(n - 1))
-    if method == "nearest":
-        half = eq(weight, np.float64(0.5))
-        odd = eq(rem(low, np.int64(2)), np.int64(1))
-        up = or_(gt(weight, np.float64(0.5)), and_(half, odd))
-        low = select(up, high, low)
-    elif method == "higher":
-        low = select(gt(weight, np.float64(0)), high, low)
-    first = indexing.take_axis(x, array_of(low), last)
-    if method in ("linear", "midpoint"):
-        second = indexing.take_axis(x, array_of(high), last)
-        part = array_of(cast(weight, dtype))
-        if method == "midpoint":
-            part = select(gt(part, dtype.type(0)), dtype.type(0.5), part)
-        part = broadcast_in_dim(
-            array_of(part), get_aval(first).shape, range(last, last + len(shape))
-        )
-        first = _between(first, second, part)
-    if is_inexact(dtype):  # NaN sorts last, and spoils every quantile of its slice
-        end = slice_(x, [0] * last + [n - 1], [*kept, n])
-        spoiled = broadcast_in_dim(reshape(isnan(end), kept), get_aval(first).shape, range(last))
-        first = select(spoiled, dtype.type(np.nan), first)
-    result = moveaxis(first, range(last, last + len(shape)), range(len(shape))) if shape else first
-    if keepdims:
-        ones = [1 if i in axes else d for i, d in enumerate(own)]
-        result = reshape(result, (*shape, *ones))
-    return result
-
-
-def _between(x: Any, y: Any, t: Any) -> Any:
-    """Interpolate from the nearer end, as NumPy does."""
-    distance = sub(y, x)
-    one = get_aval(t).dtype.type(1)
-    forward = add(x, mul(distance, t))
-    backward = sub(y, mul(distance, sub(one, t)))
-    return select(ge(t, get_aval(t).dtype.type(0.5)), backward, forward)
-
-
-def percentile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Any:
-    """As :func:`numpy.percentile`."""
-    part = mul(cast(operand(q), F64), np.float64(0.01))
-    if concrete_value(operand(q)) is not None:
-        part = np.asarray(concrete_value(operand(q)), np.float64) / 100
-    return quantile(a, part, axis, out, overwrite_input, method, keepdims)
-
-
-def median(
-    a: Any,
-    axis: Any = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    keepdims: bool = False,
-) -> Any:
-    """As :func:`numpy.median`."""
-    return quantile(a, np.float64(0.5), axis, out, overwrite_input, "midpoint", keepdims)
-
-
 # -------------------------------------------------------------------------------- counting
 
 
@@ -495,55 +381,6 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
     zeros = full((length,), 0, get_aval(counted).dtype)
     lanes = (*get_aval(index).shape, 1)
     return indexing.scatter_add(zeros, reshape(cast(index, I64), lanes), counted, (0,), (0,))
-
-
-def _on_host(name: str, x: Any) -> np.ndarray[Any, Any]:
-    value = known(operand(x), f"{name}()", "The size of its result depends on values.")
-    return np.asarray(value)
-
-
-def unique(
-    ar: Any,
-    return_index: bool = False,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    axis: int | None = None,
-) -> Any:
-    """As :func:`numpy.unique`, of values that are known."""
-    find: Callable[..., Any] = np.unique
-    out = find(_on_host("unique", ar), return_index, return_inverse, return_counts, axis)
-    return tuple(beside(ar, x) for x in out) if isinstance(out, tuple) else beside(ar, out)
-
-
-def isin(element: Any, test_elements: Any, invert: bool = False) -> Any:
-    """As :func:`numpy.isin`, by comparing all pairs."""
-    x, y = arrays_of(promote_operands([operand(element), operand(test_elements)]))
-    shape, size = get_aval(x).shape, get_aval(y).size
-    lanes = (*shape, size)
-    same = eq(
-        broadcast_in_dim(x, lanes, range(len(shape))),
-        broadcast_in_dim(reshape(y, (size,)), lanes, (len(shape),)),
-    )
-    found = any_of(same, -1)
-    return not_(found) if invert else found
-
-
-def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
-    """As :func:`numpy.histogram_bin_edges`, of values that are known."""
-    edges = np.histogram_bin_edges(_on_host("histogram_bin_edges", a), bins, range, weights)
-    return beside(a, edges)
-
-
-def histogram(
-    a: Any, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None
-) -> tuple[Any, Any]:
-    """As :func:`numpy.histogram`, of values that are known."""
-    given = None if weights is None else _on_host("histogram", weights)
-    if not isinstance(bins, (int, str)):
-        bins = _on_host("histogram", bins)
-    options: dict[str, Any] = {"density": density, "weights": given}
-    counts, edges = np.histogram(_on_host("histogram", a), bins, range, **options)
-    return beside(a, counts), beside(a, edges)
 
 
 def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:

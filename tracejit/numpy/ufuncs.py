@@ -431,15 +431,22 @@ def _reciprocal(x: Any) -> Any:
 reciprocal = unary("reciprocal", _reciprocal, bool_as=INT8)
 
 
-def _ldexp(x: Any, n: Any) -> Any:
-    return arithmetic.mul(x, transcendental.exp2(n))
-
-
 def ldexp(x1: Any, x2: Any, /) -> Any:
-    """As :func:`numpy.ldexp`, but powers of two outside the dtype's range are 0 or inf."""
+    """As :func:`numpy.ldexp`."""
     x, n = as_inexact(operand(x1)), operand(x2)
-    if not _logical(get_aval(n).dtype) or not is_float(get_aval(x).dtype):
-        raise DTypeError(
-            f"ldexp: a float and an integer; got {get_aval(x).dtype} and {get_aval(n).dtype}"
-        )
-    return _ldexp(*broadcast("ldexp", [x, cast(n, get_aval(x).dtype)]))
+    own = get_aval(x).dtype
+    if not _logical(get_aval(n).dtype) or not is_float(own):
+        raise DTypeError(f"ldexp: a float and an integer; got {own} and {get_aval(n).dtype}")
+    x, n = broadcast("ldexp", [x, cast(n, DTYPES["i32"])])
+    limits = np.finfo(np.float32 if own.kind == "V" else own)  # bfloat16 has float32's range
+    least, most = np.int32(limits.minexp), np.int32(limits.maxexp - 1)
+    # Powers of two of which each is a normal number.  The largest comes last, so that what is
+    # rounded, because it is subnormal, is rounded once.
+    factors = []
+    for _ in range(3):
+        part = logical.min_(logical.max_(n, least), most)
+        factors.append(transcendental.exp2(cast(part, own)))
+        n = arithmetic.sub(n, part)
+    for factor in reversed(factors):
+        x = arithmetic.mul(x, factor)
+    return x

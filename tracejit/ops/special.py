@@ -18,30 +18,19 @@ from tracejit.ops.arithmetic import mul, neg, rounded, square, sub
 from tracejit.ops.constant import scalar_like
 from tracejit.ops.transcendental import exp
 
-__all__ = [
-    "by_special",
-    "digamma",
-    "erf",
-    "erf_inv",
-    "erfc",
-    "lgamma",
-    "logistic",
-    "polygamma",
-    "special_module",
-]
+__all__ = ["digamma", "erf", "erf_inv", "erfc", "lgamma", "logistic", "polygamma"]
 
 
 @functools.cache
-def special_module(xp: Any) -> Any:
+def _special(xp: Any) -> Any:
     """Return the module of special functions that goes with an array module."""
     return importlib.import_module(
         "scipy.special" if xp.__name__ == "numpy" else f"{xp.__name__}x.scipy.special"
     )
 
 
-def by_special(function: str) -> Callable[..., Any]:
-    """Return the impl that is a function of ``scipy.special``."""
-    return rounded(lambda xp, *xs: getattr(special_module(xp), function)(*xs))
+def _by_special(function: str) -> Callable[..., Any]:
+    return rounded(lambda xp, x: getattr(_special(xp), function)(x))
 
 
 def erf(x: Any) -> Any:
@@ -66,7 +55,7 @@ def _bell(t: Any, x: Any) -> Any:
 
 erf_p = define_pointwise(
     "erf",
-    impl=by_special("erf"),
+    impl=_by_special("erf"),
     dtype=same_dtype("erf", is_float, "float"),
     jvp=[lambda t, out, x: _bell(t, x)],
 )
@@ -90,7 +79,7 @@ def erfc(x: Any) -> Any:
 
 erfc_p = define_pointwise(
     "erfc",
-    impl=by_special("erfc"),
+    impl=_by_special("erfc"),
     dtype=same_dtype("erfc", is_float, "float"),
     jvp=[lambda t, out, x: neg(_bell(t, x))],
 )
@@ -114,7 +103,7 @@ def erf_inv(x: Any) -> Any:
 
 erf_inv_p = define_pointwise(
     "erf_inv",
-    impl=by_special("erfinv"),
+    impl=_by_special("erfinv"),
     dtype=same_dtype("erf_inv", is_float, "float"),
     jvp=[lambda t, out, x: mul(t, mul(scalar_like(x, math.sqrt(math.pi) / 2), exp(square(out))))],
     lower=lambda k, x: k.pointwise("erfinv", x),
@@ -139,7 +128,7 @@ def lgamma(x: Any) -> Any:
 
 def _lgamma_impl(xp: Any, x: Any) -> Any:
     # scipy has -inf at -inf, where C has inf.
-    return special_module(xp).gammaln(xp.maximum(x, x.dtype.type(-1e30)))
+    return _special(xp).gammaln(xp.maximum(x, x.dtype.type(-1e30)))
 
 
 lgamma_p = define_pointwise(
@@ -168,7 +157,7 @@ def digamma(x: Any) -> Any:
 
 digamma_p = define_pointwise(
     "digamma",
-    impl=by_special("digamma"),
+    impl=_by_special("digamma"),
     dtype=same_dtype("digamma", is_float, "float"),
     jvp=[lambda t, out, x: mul(t, polygamma(x, 1))],
 )
@@ -194,7 +183,7 @@ def polygamma(x: Any, n: int) -> Any:
 
 def _polygamma_impl(xp: Any, x: Any, *, n: int) -> Any:
     # SciPy returns float64 whatever it is given; CuPy's takes arrays alone.
-    return special_module(xp).polygamma(xp.asarray(n), x).astype(x.dtype)
+    return _special(xp).polygamma(xp.asarray(n), x).astype(x.dtype)
 
 
 polygamma_p = define_pointwise(

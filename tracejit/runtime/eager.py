@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.core.array import Array, Deferred, check_kept, deferred, host_array, uncommitted, wrap
-from tracejit.core.devices import default_place, tally
+from tracejit.core.devices import Device, default_place, tally
 from tracejit.core.errors import LeakedTracerError, TracejitError
 from tracejit.core.interpreter import install_bottom
 from tracejit.core.primitive import Primitive, impl
@@ -23,6 +23,7 @@ from tracejit.core.tracer import Tracer, get_aval, leak_message
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import DTYPES
 from tracejit.ops.devices import device_put_p
+from tracejit.runtime.devices import devices
 from tracejit.runtime.placement import (
     HOST_OPERANDS,
     adopt,
@@ -237,6 +238,10 @@ class Eager:
         assert x.aval.device is not None
         backend, number = backend_at(x.aval.device)
         return backend.dlpack_device(number)
+
+    def devices(self) -> list[Device]:
+        """Return the devices that can be used, the host first."""
+        return devices()
 
     def wait(self, x: Array) -> None:
         """Return when `x` is computed."""
