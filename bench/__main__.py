@@ -31,6 +31,7 @@ from bench import (
 from bench.cuda import command, libraries
 from bench.harness import Case, Effort, Outcome, Timed, measure
 from bench.peers import NAMES, Peer, installed, load
+from bench.roofline import HEADING, columns, share
 
 WORKLOADS = (
     tiny,
@@ -113,7 +114,11 @@ def _run(rows: list[Case | Timed], peers: list[Peer], effort: Effort) -> list[Ou
     print("  ".join(f"{peer.name} {peer.version}" for peer in peers))
     print(f"ratio = peer's time / tracejit's (in brackets: the peer's time); {os.cpu_count()} CPUs")
     print(
-        f"{'case':26} {'size':>10} {'dtype':8} {'tracejit':>10}"
+        "moved = bytes of tracejit's kernels; /least = over those of arguments and results; "
+        "triad = share of a triad's bandwidth"
+    )
+    print(
+        f"{'case':26} {'size':>10} {'dtype':8} {'tracejit':>10}{HEADING}"
         + "".join(f" {name:>17}" for name in others)
     )
     outcomes = []
@@ -134,7 +139,7 @@ def _headline(outcomes: list[Outcome], others: list[str]) -> str:
     for name in others:
         mean, count = whole.geometric_mean(outcomes, name)
         cells.append(f" {mean:>7.2f} ({count:>2} rows)" if count else f" {'-':>17}")
-    return f"{'whole: geometric mean':57}" + "".join(cells)
+    return f"{'whole: geometric mean':{57 + len(HEADING)}}" + "".join(cells)
 
 
 def _row(outcome: Outcome, others: list[str]) -> str:
@@ -151,6 +156,7 @@ def _row(outcome: Outcome, others: list[str]) -> str:
             cells.append(f" {ratio:>7} ({_duration(taken):>7})")
     first = "-" if own is None else _duration(own)
     head = f"{outcome.name:26} {outcome.size:>10} {outcome.dtype:8} {first:>10}"
+    head += columns(outcome.traffic, outcome.call)
     errors = "".join(f"\n    error: {name}: {text}" for name, text in outcome.errors.items())
     return head + "".join(cells) + errors
 
@@ -175,6 +181,8 @@ def _write(path: Path, outcomes: list[Outcome], peers: list[Peer]) -> None:
                 "dtype": o.dtype,
                 "seconds": o.seconds,
                 "errors": o.errors,
+                **({} if o.traffic is None else o.traffic._asdict()),
+                "share": None if o.traffic is None or not o.call else share(o.traffic, o.call),
             }
             for o in outcomes
         ],

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from bench.peers import Peer
+from bench.roofline import Traffic, traffic
 
 __all__ = ["NUMPY", "Case", "Effort", "Outcome", "Timed", "measure"]
 
@@ -93,13 +94,21 @@ class Timed:
 
 @dataclass
 class Outcome:
-    """Seconds by peer, and what went wrong by peer."""
+    """Seconds by peer, and what went wrong by peer; what tracejit moves in `calls` such times."""
 
     name: str
     size: str
     dtype: str
     seconds: dict[str, float] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    traffic: Traffic | None = None
+    calls: int = 1
+
+    @property
+    def call(self) -> float | None:
+        """Seconds of a call of tracejit's function."""
+        own = self.seconds.get("tracejit")
+        return None if own is None else own * self.calls
 
 
 def measure(
@@ -176,6 +185,8 @@ def _prepared(
         except Exception as error:
             outcome.errors[peer.name] = _line(error)
             continue
+        if peer.name == "tracejit":
+            outcome.traffic, outcome.calls = traffic(function, own), case.divide
         in_a_round += calls * each
         samples[peer.name] = _sampler(function, own, peer.ready, calls, case.divide)
     return samples, in_a_round

@@ -7,25 +7,25 @@ written out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import groupby
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store, statements
-from tracejit.ir.scalar import Expr, IndexVar, Loop, index, raw
-from tracejit_llvm.reductions import BLOCK, Accumulated, accumulated
-from tracejit_llvm.regions import Lanes, Value
+from tracejit.ir.scalar import Expr, IndexVar, raw
+from tracejit_llvm.loops import Loops
+from tracejit_llvm.nests import Nest, NestOfRows
+from tracejit_llvm.reductions import BLOCK, Rows, accumulated
+from tracejit_llvm.regions import Value
 from tracejit_llvm.scalars import NATIVE_OPS
-from tracejit_llvm.scope import Scope
-from tracejit_llvm.text import Module, integers, spread, vector
-from tracejit_llvm.widths import SHORT, cost_of, often_used, shape_of_lanes, trips
+from tracejit_llvm.text import Module, spread
+from tracejit_llvm.widths import cost_of, often_used, shape_of_lanes, trips, width_of_rows
 
 __all__ = ["NATIVE_OPS", "emit_kernel", "emit_together"]
 
-LONGEST_WRITTEN_OUT = 400
-"""Cost above which a short loop stays a loop."""
 MOST_WRITTEN_OUT = 4
 """Uses of a mathematical function in one kernel above which it is called, not written out."""
+COLUMNS = 4
+"""Vectors of columns that are left over and summed at a time."""
 LONGEST_DOUBLED = 64
 """Cost of a body above which all of its vectors are masked, so that it is written once."""
 
@@ -75,7 +75,7 @@ def emit_together(kernels: Sequence[Kernel], names: Sequence[str]) -> str:
     return "\n".join([*functions, module.tail()])
 
 
-class _Emitter(Scope):
+class _Emitter(Loops):
     brief = False
 
     def function(self, name: str) -> str:
@@ -98,9 +98,6 @@ class _Emitter(Scope):
                 elif isinstance(s, Reduce):
                     self._reduce(s)
 
-    def _bind(self, var: IndexVar, name: str) -> None:
-        self.remember(index(var), Value((name,), False, self.depth), self.depth)
-
     # ------------------------------------------------------------------ For
     def _for(self, s: For) -> None:
         lo, hi = self.integer(s.loop.lo), self.integer(s.loop.hi)
@@ -112,63 +109,19 @@ class _Emitter(Scope):
         # What is done once is done with scalars: a masked vector takes longer to store.
         once = trips(s.loop.lo, s.loop.hi) == 1
         if s.loop.vector and self.lanes is None and not once:
-            self._vector_for(s, lo, hi, writes)
+            width = width_of_rows(s)
+            if width:
+                self._rows_for(s, lo, hi, writes, width)
+            else:
+                self._vector_for(s, lo, hi, writes)
             return
 
         def body(iv: str, carried: list[str]) -> list[str]:
-            self._bind(s.loop.var, iv)
+            self.bind(s.loop.var, iv)
             self.statements(s.body)
             return carried
 
-        self._serial(lo, hi, body, [], writes, cost_of(s.body))
-
-    def _serial(
-        self,
-        lo: int | str,
-        hi: int | str,
-        body: Callable[[str, list[str]], list[str]],
-        carried: Sequence[tuple[str, str]],
-        writes: frozenset[int],
-        cost: int,
-    ) -> list[str]:
-        """Emit a loop of step 1, written out if it is short."""
-        if not (isinstance(lo, int) and isinstance(hi, int) and 1 < hi - lo <= SHORT):
-            return self.loop(lo, hi, 1, body, carried, writes)
-        if cost * (hi - lo) > LONGEST_WRITTEN_OUT:
-            return self.loop(lo, hi, 1, body, carried, writes)
-        state = [v for _, v in carried]
-        for k in range(lo, hi):
-            self.forget(writes)
-            state = self.straight(partial(body, str(k), state), writes)
-        self.forget(writes)
-        return state
-
-    def _split(self, lo: int | str, hi: int | str, step: int) -> int | str:
-        """Return where whole steps from `lo` end."""
-        if isinstance(lo, int) and isinstance(hi, int):
-            return lo + max(hi - lo, 0) // step * step
-        code = self.code
-        length = code.op(f"sub i64 {hi}, {lo}")
-        length = code.call("i64", "llvm.smax.i64", ("i64", length), ("i64", "0"))
-        whole = code.op(f"and i64 {length}, {-step}")
-        return code.op(f"add i64 {lo}, {whole}")
-
-    def _with_lanes(
-        self, var: IndexVar, iv: str, width: int, parts: int, hi: int | str | None
-    ) -> None:
-        """Start lanes in the innermost region; `hi` if the last ones may be off."""
-        mask = None
-        if hi is not None:
-            order = integers(range(width), "i32")
-            full = vector("i32", width)
-            if isinstance(hi, int) and not iv.startswith("%"):
-                left = str(hi - int(iv))
-            else:
-                long = self.code.op(f"sub i64 {hi}, {iv}")
-                left = self.code.op(f"trunc i64 {long} to i32")
-            self.lanes = Lanes(var, iv, width, parts, self.depth, None)
-            mask = self.code.op(f"icmp slt {full} {order}, {self.splat(left, 'i32', self.depth)}")
-        self.lanes = Lanes(var, iv, width, parts, self.depth, mask)
+        self.serial(lo, hi, body, [], writes, cost_of(s.body))
 
     def _vector_for(
         self, s: For, lo: int | str, hi: int | str, writes: frozenset[int]
@@ -177,17 +130,61 @@ class _Emitter(Scope):
         width, parts = shape_of_lanes(s.body, var, s.loop.lo, s.loop.hi)
 
         def body(iv: str, parts: int, limit: int | str | None) -> list[str]:
-            self._with_lanes(var, iv, width, parts, limit)
+            self.with_lanes(var, iv, width, parts, limit)
             self.statements(s.body)
             self.lanes = None
             return []
 
+        # Columns are summed as many at a time as can be, for each sum waits for itself.
+        last = min(parts, COLUMNS) if any(isinstance(x, Reduce) for x in s.body) else 1
         if self.brief or cost_of(s.body) > LONGEST_DOUBLED:
-            self.loop(lo, hi, width, lambda iv, _: body(iv, 1, hi), (), writes)
+            self.loop(lo, hi, last * width, lambda iv, _: body(iv, last, hi), (), writes)
             return
-        middle = self._split(lo, hi, width * parts)
-        self.loop(lo, middle, width * parts, lambda iv, _: body(iv, parts, None), (), writes)
-        self.loop(middle, hi, width, lambda iv, _: body(iv, 1, hi), (), writes)
+        step = width * parts
+        middle = self.split(lo, hi, step)
+        self.loop(lo, middle, step, lambda iv, _: body(iv, parts, None), (), writes)
+        self.loop(middle, hi, last * width, lambda iv, _: body(iv, last, hi), (), writes)
+
+    def _rows_for(
+        self, s: For, lo: int | str, hi: int | str, writes: frozenset[int], width: int
+    ) -> None:
+        """Emit a loop over rows that are reduced side by side, and their results stored."""
+        var = s.loop.var
+
+        def body(iv: str, whole: bool) -> list[str]:
+            code = self.code
+            names = [iv, *(code.op(f"add i64 {iv}, {n}") for n in range(1, width))]
+            if not whole:  # behind the last row it is taken again
+                end = "i64", code.op(f"sub i64 {hi}, 1")
+                names = [code.call("i64", "llvm.smin.i64", ("i64", x), end) for x in names]
+            for x in s.body:
+                if isinstance(x, Reduce):
+                    self._reduce_rows(x, var, names)
+            self.with_lanes(var, iv, width, 1, None if whole else hi)
+            self.stores([x for x in s.body if isinstance(x, Store)])
+            self.lanes = None
+            return []
+
+        middle = lo
+        if not self.brief:
+            middle = self.split(lo, hi, width)
+            self.loop(lo, middle, width, lambda iv, _: body(iv, True), (), writes)
+        self.loop(middle, hi, width, lambda iv, _: body(iv, False), (), writes)
+
+    def _reduce_rows(self, s: Reduce, row: IndexVar, names: list[str]) -> None:
+        width = len(names)
+        states = [
+            Rows(accumulated(a, width, 1, together=False, blocked=False)) for a in s.accumulators
+        ]
+        nest = NestOfRows(self, s, states, row, names)
+        state = nest.outer(0, [c for a in states for c in a.carried()])
+        at = 0
+        for a in states:
+            count = len(a.carried())
+            result = a.finish(self.code, state[at : at + count], False, ())
+            at += count
+            ref = raw("ref", (), a.of.value.dtype, a.of.name)
+            self.remember(ref, Value(result, True, self.depth), self.depth)
 
     # ------------------------------------------------------------------ Reduce
     def _reduce(self, s: Reduce) -> None:
@@ -200,12 +197,8 @@ class _Emitter(Scope):
             width, parts = shape_of_lanes((s,), last.var, last.lo, last.hi)
         else:
             width, parts = 0, 1
-        lengths = [trips(v.lo, v.hi) for v in s.loops]
-        total = 1
-        for n in lengths:
-            total = total * n if n is not None else BLOCK + 1
-        blocked = total > BLOCK
-        nest = _Nest(
+        blocked = _is_blocked(s)
+        nest = Nest(
             self,
             s,
             [
@@ -239,7 +232,7 @@ class _Emitter(Scope):
 
         def emit() -> tuple[str, ...]:
             for loop in s.loops:
-                self._bind(loop.var, str(self.integer(loop.lo)))
+                self.bind(loop.var, str(self.integer(loop.lo)))
             value = self.value(at)
             return self.spread(at, value) if self.lanes else value.names
 
@@ -247,145 +240,13 @@ class _Emitter(Scope):
         return names
 
 
-class _Nest:
-    """The loops of one Reduce."""
-
-    def __init__(
-        self, emitter: _Emitter, s: Reduce, states: list[Accumulated], along: bool, blocked: bool
-    ) -> None:
-        self.emitter = emitter
-        self.reduce = s
-        self.states = states
-        self.along = along
-        self.blocked = blocked
-        self.cost = cost_of((s,))
-
-    def outer(self, depth: int, carried: list[tuple[str, str]]) -> list[str]:
-        """Emit the loops from `depth` on."""
-        e = self.emitter
-        loop = self.reduce.loops[depth]
-        lo, hi = e.integer(loop.lo), e.integer(loop.hi)
-        if depth == len(self.reduce.loops) - 1:
-            return self._innermost(loop, lo, hi, carried)
-
-        def body(iv: str, state: list[str]) -> list[str]:
-            e._bind(loop.var, iv)
-            kinds = [(kind, v) for (kind, _), v in zip(carried, state, strict=True)]
-            return self.outer(depth + 1, kinds)
-
-        below = 1
-        for v in self.reduce.loops[depth + 1 :]:
-            below *= trips(v.lo, v.hi) or SHORT
-        return e._serial(lo, hi, body, carried, frozenset(), self.cost * below)
-
-    def _slices(self, values: Sequence[str], inner: int | None = None) -> list[Sequence[str]]:
-        """Cut a flat list into what belongs to each accumulator."""
-        out, at = [], 0
-        for a in self.states:
-            if inner is None:
-                count = len(a.carried())
-            else:
-                count = len(a.inner(self.emitter.code, [v for _, v in a.carried()], inner))
-            out.append(values[at : at + count])
-            at += count
-        return out
-
-    def _run(
-        self,
-        outer: list[str],
-        parts: int,
-        loop: Callable[[Sequence[tuple[str, str]]], list[str]],
-    ) -> list[str]:
-        """Run an innermost loop from the outer state; return the outer state after it."""
-        code = self.emitter.code
-        slices = self._slices(outer)
-        start = [
-            c for a, own in zip(self.states, slices, strict=True) for c in a.inner(code, own, parts)
-        ]
-        done = loop(start)
-        code = self.emitter.code
-        return [
-            v
-            for a, before, after in zip(
-                self.states, slices, self._slices(done, parts), strict=True
-            )
-            for v in a.leave(code, before, after)
-        ]
-
-    def _step(self, state: list[str], parts: int, mask: str | None) -> list[str]:
-        """Emit one trip of the innermost loop."""
-        e = self.emitter
-        values = []
-        for a in self.states:
-            operands: list[tuple[str, ...]] = []
-            for x in (a.of.value, a.of.index):
-                if x is None:
-                    operands.append(())
-                    continue
-                v = e.value(x)
-                operands.append(e.spread(x, v) if e.lanes else v.names)
-            values.append(operands)
-        out: list[str] = []
-        for a, own, (value, at) in zip(
-            self.states, self._slices(state, parts), values, strict=True
-        ):
-            out += a.step(e.code, own, value, at, mask)
-        return out
-
-    def _innermost(
-        self, loop: Loop, lo: int | str, hi: int | str, carried: list[tuple[str, str]]
-    ) -> list[str]:
-        e = self.emitter
-        state = [v for _, v in carried]
-        width = self.states[0].width if self.along else 1
-        parts = self.states[0].parts
-        stride = width * parts if self.along else 1
-
-        def trip(iv: str, inner: list[str]) -> list[str]:
-            if not self.along:
-                e._bind(loop.var, iv)
-                return self._step(inner, parts, None)
-            e._with_lanes(loop.var, iv, width, parts, None)
-            out = self._step(inner, parts, None)
-            e.lanes = None
-            return out
-
-        def run(start: int | str, stop: int | str, outer: list[str]) -> list[str]:
-            if self.along:
-                return self._run(
-                    outer, parts, lambda kinds: e.loop(start, stop, stride, trip, kinds)
-                )
-            return self._run(
-                outer,
-                parts,
-                lambda kinds: e._serial(start, stop, trip, kinds, frozenset(), self.cost),
-            )
-
-        middle = e._split(lo, hi, stride) if self.along else hi
-        known = isinstance(lo, int) and isinstance(middle, int) and middle - lo <= BLOCK * 2
-        if not self.blocked or known:
-            state = run(lo, middle, state)
-        else:
-            block = max(BLOCK, stride)
-
-            def one_block(start: str, outer: list[str]) -> list[str]:
-                stop = e.code.op(f"add i64 {start}, {block}")
-                stop = e.code.call("i64", "llvm.smin.i64", ("i64", stop), ("i64", str(middle)))
-                return run(start, stop, outer)
-
-            kinds = [(kind, v) for (kind, _), v in zip(carried, state, strict=True)]
-            state = e.loop(lo, middle, block, one_block, kinds)
-        if not self.along:
-            return state
-
-        def last(iv: str, inner: list[str]) -> list[str]:
-            e._with_lanes(loop.var, iv, width, 1, hi)
-            assert e.lanes is not None
-            out = self._step(inner, 1, e.lanes.mask)
-            e.lanes = None
-            return out
-
-        return self._run(state, 1, lambda kinds: e.loop(middle, hi, width, last, kinds))
+def _is_blocked(s: Reduce) -> bool:
+    """Whether there may be more terms than are summed at once."""
+    total = 1
+    for loop in s.loops:
+        n = trips(loop.lo, loop.hi)
+        total = total * n if n is not None else BLOCK + 1
+    return total > BLOCK
 
 
 def _writes(body: Sequence[Statement]) -> frozenset[int]:

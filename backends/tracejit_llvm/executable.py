@@ -349,7 +349,7 @@ class NativeExecutable:
                     self.services.library(own.function),
                     tuple(places[n] for n in own.buffers),
                     self._table(own.sizes, np.int64),
-                    0,
+                    self._kept(own.floats),
                     own.rows,
                     _chunks(own.cost, own.rows) if own.shared else 1,
                 )
@@ -372,6 +372,12 @@ class NativeExecutable:
         table = np.array([*numbers, 0], dtype)
         self._tables.append(table)
         return address_of(table)
+
+    def _kept(self, floats: np.ndarray[Any, Any] | None) -> int:
+        if floats is None:
+            return 0
+        self._tables.append(floats)
+        return address_of(floats)
 
     def call_back(self, frame: _Frame, step: Callback) -> None:
         """Call the function of a step on the values in its slots; the driver calls this."""

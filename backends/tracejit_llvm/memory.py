@@ -1,9 +1,9 @@
 """Memory: addresses, loads and stores.
 
 An address is the buffer, then one sum of terms for each region that they are constant in, then a
-constant.  Along the vector variable a step of 1 is a vector load, of -1 a reversed one, anything
-else a gather.  A load moves out of a loop only if the loop does not write its buffer and the load
-would run anyway.
+constant.  Along the vector variable a step of 1 is a vector load, of -1 a reversed one, a short one
+vector loads of which some lanes are kept, anything else a gather.  A load moves out of a loop only
+if the loop does not write its buffer and the load would run anyway.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from tracejit_llvm.regions import Regions, Value
 from tracejit_llvm.text import Code, element, integers, memory, spread, suffix, vector
 
 __all__ = ["Memory", "steps"]
+
+STRIDES = (2, 3, 4)
+"""Steps along the vector variable that vector loads bridge."""
 
 
 class Memory(Regions):
@@ -158,10 +161,14 @@ class Memory(Regions):
         for p in range(lanes.parts):
             if not vectors and coefficient in (1, -1):
                 at = self._run(pointer, place, scalar, coefficient, p, known)
-                name = self._load_run(code, at, scalar, size, coefficient == -1)
+                name = self._load_run(code, at, scalar, size, coefficient == -1, p)
+            elif coefficient in STRIDES and not vectors and not lanes.masks and size >= 4:
+                name = self._load_strided(
+                    code, pointer, place, scalar, int(coefficient), p, known, size
+                )
             else:
                 places = self._places(pointer, place, scalar, coefficient, vectors, p, known)
-                mask = lanes.mask or spread("true", "i1", n)
+                mask = lanes.masks[p] if lanes.masks else spread("true", "i1", n)
                 name = code.call(
                     full, f"llvm.masked.gather.{suffix(scalar, n)}.{suffix('p0', n)}",
                     (f"<{n} x ptr>", places), ("i32", str(size)), (vector("i1", n), mask),
@@ -193,11 +200,11 @@ class Memory(Regions):
         )
 
     def _load_run(
-        self, code: Code, at: str, scalar: str, size: int, reverse: bool
+        self, code: Code, at: str, scalar: str, size: int, reverse: bool, p: int
     ) -> str:
         lanes = self.lanes
         assert lanes is not None
-        n, mask = lanes.width, lanes.mask
+        n, mask = lanes.width, lanes.masks[p] if lanes.masks else None
         full = vector(scalar, n)
         if mask is None:
             name = code.op(f"load {full}, ptr {at}, align {size}")
@@ -209,6 +216,46 @@ class Memory(Regions):
                 (vector("i1", n), mask), (full, "zeroinitializer"),
             )  # fmt: skip
         return self._reversed(code, scalar, name, n) if reverse else name
+
+    def _load_strided(
+        self,
+        code: Code,
+        pointer: str,
+        depth: int,
+        scalar: str,
+        stride: int,
+        p: int,
+        known: int,
+        size: int,
+    ) -> str:
+        """Load every `stride`-th element: what lies between is not read, for it may not exist."""
+        lanes = self.lanes
+        assert lanes is not None
+        n = lanes.width
+        full, flags = vector(scalar, n), vector("i1", n)
+        intrinsic = f"llvm.masked.load.{suffix(scalar, n)}.p0"
+        name = ""
+        for k in range(stride):
+            start = known + (p * stride + k) * n
+            at = self.pure(depth, f"getelementptr {scalar}, ptr {pointer}, i64 {start}")
+            wanted = [(k * n + x) % stride == 0 for x in range(n)]
+            mask = integers((int(x) for x in wanted), "i1")
+            here = code.call(
+                full, intrinsic, ("ptr", at), ("i32", str(size)), (flags, mask),
+                (full, "zeroinitializer"),
+            )  # fmt: skip
+            if not name:
+                order = [min(x * stride, n - 1) for x in range(n)]
+                name, before = here, here
+            else:
+                places = [x * stride - k * n for x in range(n)]
+                order = [n + at_ if 0 <= at_ < n else x for x, at_ in enumerate(places)]
+                before = name
+            name = code.op(
+                f"shufflevector {full} {before}, {full} {here}, <{n} x i32> "
+                f"{integers(order, 'i32')}"
+            )
+        return name
 
     def _places(
         self,
@@ -266,7 +313,7 @@ class Memory(Regions):
                 name = code.op(f"zext {flags} {name} to {full}")
             if not vectors and coefficient in (1, -1):
                 at = self._run(pointer, place, scalar, coefficient, p, known)
-                mask = lanes.mask
+                mask = lanes.masks[p] if lanes.masks else None
                 if coefficient == -1:
                     name = self._reversed(code, scalar, name, n)
                     mask = self._reversed(code, "i1", mask, n) if mask else None
@@ -289,7 +336,7 @@ class Memory(Regions):
             self.module.declare("void", intrinsic, [full, f"<{n} x ptr>", "i32", flags])
             code.line(
                 f"call void @{intrinsic}({full} {name}, <{n} x ptr> {places}, i32 {size}, "
-                f"{flags} {lanes.mask or spread('true', 'i1', n)})"
+                f"{flags} {lanes.masks[p] if lanes.masks else spread('true', 'i1', n)})"
             )
 
 

@@ -19,7 +19,7 @@ from tracejit.ir.kernel import Accumulator
 from tracejit_llvm.scalars import pointwise
 from tracejit_llvm.text import Code, constant, element, integers, spread, vector
 
-__all__ = ["BLOCK", "Accumulated", "accumulated"]
+__all__ = ["BLOCK", "Accumulated", "Rows", "accumulated"]
 
 BLOCK = 1024
 LAST = 2**63 - 1
@@ -65,9 +65,13 @@ class Accumulated:
         return [(self.type, self.neutral)] * self.parts
 
     def inner(self, code: Code, outer: Sequence[str], parts: int) -> list[tuple[str, str]]:
-        """Return what the innermost loop carries, with its values on entry."""
-        del code, parts
-        return [(self.type, v) for v in outer]
+        """Return what the innermost loop carries, with its values on entry.
+
+        If `parts` is a multiple of those outside, each has as many values as that.
+        """
+        del code
+        more = [self.neutral] * (parts - len(outer))
+        return [(self.type, v) for v in (*outer, *more)]
 
     def combine(self, code: Code, a: str, b: str, width: int) -> str:
         """Return ``a op b``."""
@@ -95,8 +99,8 @@ class Accumulated:
 
     def leave(self, code: Code, outer: Sequence[str], inner: Sequence[str]) -> list[str]:
         """Return what outer loops carry after the innermost loop."""
-        del code, outer
-        return list(inner)
+        n = len(outer)
+        return [self._tree(code, inner[p::n]) for p in range(n)]
 
     def _tree(self, code: Code, parts: Sequence[str]) -> str:
         values = list(parts)
@@ -153,7 +157,8 @@ class _Compensated(Accumulated):
         return [(self.type, self.neutral)] * parts
 
     def leave(self, code: Code, outer: Sequence[str], inner: Sequence[str]) -> list[str]:
-        sums = [self._tree(code, inner)] if self.merged else list(inner)
+        n = self._kept
+        sums = [self._tree(code, inner[p::n]) for p in range(n)]
         out = []
         for p, block in enumerate(sums):
             total, low = outer[2 * p], outer[2 * p + 1]
@@ -183,6 +188,75 @@ class _Compensated(Accumulated):
                 )
             )
         return super().finish(code, sums, together, first)
+
+
+class Rows:
+    """A reduction in each of as many rows as lanes: lanes along the rows, then one for each row.
+
+    The rows are short: sums are not cut into blocks.
+
+    Parameters
+    ----------
+    of : Accumulated
+        The reduction when each row has a lane.
+    """
+
+    def __init__(self, of: Accumulated) -> None:
+        self.by_lane = of
+        self.of = of.of
+        self.dtype = of.dtype
+        self.width, self.parts = of.width, of.width
+
+    def carried(self) -> list[tuple[str, str]]:
+        """Return the types and initial values of what outer loops carry."""
+        return self.by_lane.carried()
+
+    def inner(self, code: Code, outer: Sequence[str], parts: int) -> list[tuple[str, str]]:
+        """Return what the innermost loop carries: one vector a row."""
+        del code, outer, parts
+        return [(self.by_lane.type, self.by_lane.neutral)] * self.width
+
+    def step(
+        self,
+        code: Code,
+        state: Sequence[str],
+        values: Sequence[str],
+        indices: Sequence[str],
+        mask: str | None,
+    ) -> list[str]:
+        """Return the state after one trip of the innermost loop."""
+        return self.by_lane.step(code, state, values, indices, mask)
+
+    def leave(self, code: Code, outer: Sequence[str], inner: Sequence[str]) -> list[str]:
+        """Return what outer loops carry after the innermost loop."""
+        of = self.by_lane
+        rows, n, near = list(inner), self.width, 1
+        while len(rows) > 1:
+            # Of two vectors, the lanes whose numbers differ in one bit are added to each other:
+            # those of the first go where that bit is 0.
+            low = [k if not k & near else n + k - near for k in range(n)]
+            high = [k + near if not k & near else n + k for k in range(n)]
+            pairs = [
+                [_picked(code, a, b, of.scalar, order) for order in (low, high)]
+                for a, b in zip(rows[::2], rows[1::2], strict=True)
+            ]
+            rows = [of.combine(code, a, b, n) for a, b in pairs]
+            near *= 2
+        return [of.combine(code, outer[0], rows[0], n)]
+
+    def finish(self, code: Code, state: Sequence[str], together: bool, first: Sequence[str]) -> (
+        tuple[str, ...]
+    ):
+        """Return the result of each row in its lane."""
+        return self.by_lane.finish(code, state, together, first)
+
+
+def _picked(code: Code, a: str, b: str, scalar: str, order: Sequence[int]) -> str:
+    n = len(order)
+    full = vector(scalar, n)
+    return code.op(
+        f"shufflevector {full} {a}, {full} {b}, <{n} x i32> {integers(order, 'i32')}"
+    )
 
 
 class _Arg(Accumulated):

@@ -44,7 +44,8 @@ class Lanes:
     width: int
     parts: int
     depth: int
-    mask: str | None
+    masks: tuple[str, ...] | None
+    """For each part the lanes that are on; None if all are."""
 
 
 class Regions:

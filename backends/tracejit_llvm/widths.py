@@ -8,7 +8,7 @@ from tracejit.ir.dtypes import is_bool
 from tracejit.ir.kernel import For, Reduce, Statement
 from tracejit.ir.scalar import COSTS, Expr, IndexVar, Integer, free_vars
 
-__all__ = ["SHORT", "cost_of", "often_used", "shape_of_lanes", "trips"]
+__all__ = ["SHORT", "cost_of", "often_used", "shape_of_lanes", "trips", "width_of_rows"]
 
 SHORT = 8
 """A loop of at most so many trips is written out."""
@@ -90,3 +90,14 @@ def shape_of_lanes(
         while width > 4 and width // 2 >= known:
             width //= 2
     return width, parts
+
+
+def width_of_rows(s: For) -> int:
+    """Return how many rows are reduced side by side, if `s` is a loop over rows; else 0.
+
+    That is a vector loop over reductions that are vector loops themselves.
+    """
+    sums = [x for x in s.body if isinstance(x, Reduce)]
+    if not any(x.loops[-1].vector for x in sums):
+        return 0
+    return VECTOR_BYTES // sums[0].accumulators[0].value.dtype.itemsize

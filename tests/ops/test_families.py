@@ -23,7 +23,15 @@ from tracejit.ir import scalar
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.parse import parse
 from tracejit.ir.target import Target
-from tracejit.ops import contraction, cumulative, reduction, slicing, sorting, windows  # noqa: F401
+from tracejit.ops import (  # noqa: F401
+    contraction,
+    convolution,
+    cumulative,
+    reduction,
+    slicing,
+    sorting,
+    windows,
+)
 from tracejit.testing.plans import run_plan
 from tracejit.transforms.jvp import jvp_flat
 from tracejit.transforms.linearize import vjp_flat
@@ -84,6 +92,40 @@ def padded(x: Any, value: Any, config: Any) -> Any:
         if all(0 <= i < d for i, d in zip(at, shape, strict=True)):
             out[at] = x[index]
     return out
+
+
+def windows_cut(x: Any, *, axes: Any, sizes: Any, strides: Any, dilations: Any) -> Any:
+    """Cut element by element."""
+    shape = list(x.shape)
+    for a, n, step, d in zip(axes, sizes, strides, dilations, strict=True):
+        shape[a] = len(range(0, x.shape[a] - (n - 1) * d, step))
+    out = np.empty((*shape, *sizes), x.dtype)
+    for index in np.ndindex(out.shape):
+        at = list(index[: x.ndim])
+        for n, a in enumerate(axes):
+            at[a] = at[a] * strides[n] + index[x.ndim + n] * dilations[n]
+        out[index] = x[tuple(at)]
+    return out
+
+
+def windows_added(x: Any, *, axes: Any, lengths: Any, **params: Any) -> Any:
+    """Add what every element of the windows is a copy of."""
+    shape = list(x.shape[: x.ndim - len(axes)])
+    for a, n in zip(axes, lengths, strict=True):
+        shape[a] = n
+    places = windows_cut(np.arange(np.prod(shape)).reshape(shape), axes=axes, **params)
+    out = np.zeros(shape, x.dtype)
+    np.add.at(out.reshape(-1), places.reshape(-1).astype(int), x.reshape(-1))
+    return out
+
+
+WINDOWS = [
+    ((3, 4, 5), {"axes": (1, 2), "sizes": (2, 3), "strides": (1, 1), "dilations": (1, 1)}),
+    ((7, 2, 9), {"axes": (2, 0), "sizes": (3, 2), "strides": (2, 3), "dilations": (2, 1)}),
+    ((7,), {"axes": (0,), "sizes": (2,), "strides": (3,), "dilations": (4,)}),
+    ((2, 3), {"axes": (1,), "sizes": (4,), "strides": (1,), "dilations": (1,)}),
+    ((2, 3), {"axes": (), "sizes": (), "strides": (), "dilations": ()}),
+]
 
 
 def windows_of(
@@ -238,6 +280,9 @@ ROWS = [
         linear=[(0, 1)]),
     Row("concatenate", [(3, 1, 5), NOTHING, S], lambda *xs, axis: np.concatenate(xs, axis),
         {"axis": 1}, linear=[(0, 1, 2), (1,), (2,)]),
+    *[Row("sliding_windows", [s], windows_cut, p, linear=LINEAR) for s, p in WINDOWS],
+    *[Row("overlap_add", [windows_cut(np.zeros(s), **p).shape], windows_added,
+          {**p, "lengths": tuple(s[a] for a in p["axes"])}, NUMERIC, LINEAR) for s, p in WINDOWS],
     Row("flip", [S], lambda x, axes: np.flip(x, axes), {"axes": (0, 2)}, linear=LINEAR),
     Row("dynamic_slice", [S, START, At((), -2, 7, I8), At((), 0, 7, np.dtype("u8"))], dynamic,
         {"sizes": (2, 4, 1), "lanes": 0}, linear=LINEAR),
@@ -385,8 +430,8 @@ def with_nan(row: Row, operands: list[Any]) -> list[Any]:
     return operands
 
 
-MOVES = ("slice", "pad", "concatenate", "flip", "dynamic_slice", "dynamic_update_slice", "gather",
-         "scatter", "sort")  # fmt: skip
+MOVES = ("sliding_windows", "slice", "pad", "concatenate", "flip", "dynamic_slice",
+         "dynamic_update_slice", "gather", "scatter", "sort")  # fmt: skip
 
 
 @row_ids
@@ -579,9 +624,9 @@ def test_compiled_is_eager(row: Row) -> None:
                         np.testing.assert_array_equal(np.signbit(a), np.signbit(host_array(b)))
 
 
-NATIVE = ("slice", "pad", "concatenate", "flip", "dynamic_slice", "dynamic_update_slice",
-          "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "argmax", "argmin",
-          "gather")  # fmt: skip
+NATIVE = ("sliding_windows", "overlap_add", "slice", "pad", "concatenate", "flip",
+          "dynamic_slice", "dynamic_update_slice", "reduce_prod", "reduce_max", "reduce_min",
+          "reduce_and", "reduce_or", "argmax", "argmin", "gather")  # fmt: skip
 
 
 def test_what_is_native_and_what_is_tabled() -> None:

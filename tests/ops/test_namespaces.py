@@ -78,7 +78,7 @@ def test_polygamma_gets_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
     Special.polygamma = staticmethod(polygamma)  # type: ignore[attr-defined]
-    monkeypatch.setattr(special, "_special", lambda xp: Special)
+    monkeypatch.setattr(special, "special_module", lambda xp: Special)
     x = np.array([1.0, 2.5])
     got = impl[special.polygamma_p](XP, x, n=2)
     np.testing.assert_array_equal(got, scipy.special.polygamma(2, x))

@@ -15,13 +15,13 @@ import pytest
 
 import tracejit as tj
 import tracejit.numpy as tnp
-from tracejit import lax
+from tracejit import lax, scipy
 from tracejit.ad_checkpoint import checkpoint_name
 from tracejit.core import primitive as tables
 from tracejit.core.interpreter import interpreting
 from tracejit.core.primitive import PRIMITIVES, Primitive
 from tracejit.core.tracer import Tracer, get_aval
-from tracejit.ops import logical, special
+from tracejit.ops import convolution, factorials, integrals, logical, special
 from tracejit.ops.constant import iota
 from tracejit.ops.cumulative import cumlogsumexp
 from tracejit.ops.eig import eig
@@ -161,7 +161,10 @@ UNARY = {
     "reduce_sum": lambda x: tnp.sum(x, axis=-1), "transpose": lambda x: tnp.transpose(x, (1, 0)),
     "reshape": lambda x: tnp.reshape(x, (2, 3)), "flip": lambda x: tnp.flip(x, 0),
     "broadcast_in_dim": lambda x: tnp.broadcast_to(x[:, None], (3, 4, 2)),
-    "slice": lambda x: x[1:, ::2], "reduce_prod": lambda x: tnp.prod(x, axis=0),
+    "slice": lambda x: x[1:, ::2],
+    "sliding_windows": lambda x: convolution.sliding_windows(x, (0,), (2,)),
+    "overlap_add": lambda x: convolution.overlap_add(x, (0,), (4,)),
+    "reduce_prod": lambda x: tnp.prod(x, axis=0),
     "cumsum": lambda x: tnp.cumsum(x, axis=0), "cumprod": lambda x: tnp.cumprod(x, axis=1),
     "optimization_barrier": lax.optimization_barrier, "checkpoint": tj.checkpoint(tnp.sin),
     "call": tj.jit(lambda x: tnp.sin(x) * x), "custom_rule": with_rule,
@@ -179,6 +182,20 @@ REAL = {
     "cummax": lambda x: lax.cummax(x, 0), "cummin": lambda x: lax.cummin(x, 1),
     "cumlogsumexp": lambda x: cumlogsumexp(x, 0), "sort": lambda x: lax.sort([x, x * x], 0),
     "pmax": reduced("pmax"), "pmin": reduced("pmin"),
+    **{name: getattr(scipy.special, name) for name in (
+        "dawsn", "ellipe", "ellipk", "erfcx", "erfi", "exp1", "expi", "gamma", "loggamma", "ndtri",
+        "spence",
+    )},
+    **{f"bessel_{name}": getattr(scipy.special, name) for name in (
+        "i0", "i0e", "i1", "i1e", "j0", "j1", "k0", "k0e", "k1", "k1e", "y0", "y1",
+    )},
+    **{f"bessel_{name}": lambda x, name=name: getattr(scipy.special, name)(0.5, x)
+       for name in ("iv", "ive", "jv", "kv", "kve", "yv")},
+    "si": integrals.si, "ci": integrals.ci,
+    "fresnel_s": integrals.fresnel_s, "fresnel_c": integrals.fresnel_c,
+    "expn": lambda x: scipy.special.expn(2, x), "hyp0f1": lambda x: scipy.special.hyp0f1(1.5, x),
+    "hyp1f1": lambda x: scipy.special.hyp1f1(0.5, 1.5, x),
+    "hyp2f1": lambda x: scipy.special.hyp2f1(0.5, 0.7, 1.5, 0.5 * x),
 }  # fmt: skip
 BINARY = {
     "add": tnp.add, "sub": tnp.subtract, "mul": tnp.multiply, "div": tnp.divide, "pow": tnp.power,
@@ -192,6 +209,11 @@ REAL_BINARY = {
     "min": lambda x, y: tnp.minimum(x, y), "rem": lambda x, y: lax.rem(3 * x, y),
     "nextafter": tnp.nextafter, "copysign": tnp.copysign,
     **{name: getattr(lax, name) for name in ("lt", "le", "gt", "ge")},
+    **{name: getattr(scipy.special, name) for name in (
+        "beta", "betaln", "binom", "gammainc", "gammaincc", "gammainccinv", "gammaincinv",
+        "owens_t", "poch", "xlog1py", "xlogy",
+    )},
+    "zeta": lambda s, q: scipy.special.zeta(s + 1.5, q),
 }  # fmt: skip
 INTEGERS = {
     "and": tnp.bitwise_and, "or": tnp.bitwise_or, "xor": tnp.bitwise_xor,
@@ -293,6 +315,11 @@ OTHERS: dict[str, list[Sample]] = {
         Sample(lambda x: lax.fft(x, "RFFT", (2,))),
         Sample(lambda x: lax.fft(x, "IRFFT", (3, 3)), "c"),
     ],
+    "betainc": [Sample(scipy.special.betainc, "fff")],
+    "betaincinv": [Sample(lambda a, b, p: scipy.special.betaincinv(a + 1, b + 1, p), "fff")],
+    "wofz": [Sample(scipy.special.wofz, "c")],
+    "complex_digamma": [Sample(factorials.complex_digamma, "c", derivatives=False)],
+    "sph_harm_y": [Sample(lambda theta, phi: scipy.special.sph_harm_y(2, 1, theta, phi), "ff")],
     "cond": [Sample(branches, kinds, ((), (3, 2))) for kinds in ("if", "ic")],
     "linear_map": [Sample(chosen(with_backward))],
     "guard": [Sample(chosen(lambda x: lax.cond(tnp.sum(x) > 1.2, tnp.sin, tnp.exp, x)))],

@@ -20,6 +20,7 @@ from tracejit.core.errors import (
     ShapeError,
     SparsityError,
 )
+from tracejit.ops.convolution import overlap_add, sliding_windows
 from tracejit.sparsity import SparsityWarning, jacobian, sparsity_pattern
 
 RNG = np.random.default_rng(7)
@@ -183,6 +184,8 @@ STEPS: list[Callable[[Any], Any]] = [
     lambda x: tnp.roll(x, 2) * x,
     lambda x: tnp.flip(x.reshape(3, 4), 0).ravel(),
     lambda x: x.reshape(4, 3).T.ravel() + x,
+    lambda x: sliding_windows(x**2, (0,), (3,), (2,), (2,))[:, :2].sum(1).repeat(3),
+    lambda x: tnp.concatenate([overlap_add(x.reshape(6, 2) ** 2, (0,), (7,)), x[:5]]),
     lambda x: tnp.sin(x).at[2:5].set(x[3:6] ** 2),
     lambda x: tnp.where(MASK, x, 2.0 * x[::-1]),
     lambda x: tnp.pad(x[1::2], (2, 4)) / (1 + x**2),

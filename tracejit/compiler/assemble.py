@@ -35,6 +35,7 @@ from tracejit.ir.plan import (
     Copy,
     Launch,
     LibraryCall,
+    Note,
     Plan,
     Point,
     Repeat,
@@ -94,7 +95,7 @@ class _Assembler:
         self.constants: list[Any] = []
         self.arena = Arena()
         self.aliases: dict[int, int] = {}
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
 
     def plan(self) -> Plan:
         block = self.root

@@ -18,12 +18,14 @@ from tracejit.compiler.loaders import Loader, LoopBuilder, NeedStore, NotNative,
 from tracejit.compiler.values import Block, Group, Item, Opaque, Task, Value
 from tracejit.core.primitive import lower
 from tracejit.ir.dtypes import is_complex, is_float
+from tracejit.ir.plan import Note
 from tracejit.ir.program import Atom, Equation, Literal, Program, Source, Var, sub_programs
 from tracejit.ir.target import Target
 
 __all__ = ["build_block"]
 
 _DOT_FLOATS = ("float32", "float64")
+_REDUCING = ("argmax", "argmin", "dot_general", "overlap_add")
 
 
 def build_block(program: Program, target: Target) -> Block:
@@ -108,7 +110,8 @@ class _Builder:
         for v, array in program.constants:
             self.values[v] = self._constant(v.aval, array)
         reductions = self._reductions()
-        stored = decide(program, set(self.opaque), self.forced, reductions)
+        lanes = self.target.kind == "cpu"
+        stored = decide(program, set(self.opaque), self.forced, reductions, lanes)
         items: list[Task | Item] = []
         for n, eq in enumerate(program.equations):
             if n in self.opaque:
@@ -117,7 +120,7 @@ class _Builder:
                 self._native(n, eq, stored, items)
         block.outputs = [self._value(a) for a in program.outputs]
         block.items = group_tasks(k, items)
-        self._note(block, stored)
+        self._note(block, stored, reductions)
         return block
 
     def _reductions(self) -> set[Var]:
@@ -125,7 +128,7 @@ class _Builder:
         for n, eq in enumerate(self.program.equations):
             name = eq.primitive.name
             reduces = name.startswith("reduce_") and not is_written_out(eq)
-            if n not in self.opaque and (reduces or name in ("argmax", "argmin", "dot_general")):
+            if n not in self.opaque and (reduces or name in _REDUCING):
                 out.update(eq.outputs)
         return out
 
@@ -251,15 +254,29 @@ class _Builder:
 
     # -------------------------------------------------------------------- notes
 
-    def _note(self, block: Block, stored: set[Var]) -> None:
+    def _note(self, block: Block, stored: set[Var], reductions: set[Var]) -> None:
         outputs = set(self.program.outputs)
+        readers = {
+            a: self.program.equations[n].primitive.name
+            for n in self.opaque
+            for a in self.program.equations[n].inputs
+            if isinstance(a, Var)
+        }
         for n, why in self.opaque.items():
             eq = self.program.equations[n]
             if not eq.primitive.control:
-                block.notes.append(f"{eq.primitive}: not fused: {why}")
+                block.notes.append(Note(f"{eq.primitive}: not fused: {why}", eq.source))
         for eq in self.program.equations:
             for v in eq.outputs:
                 if v in stored and v not in outputs and is_float(v.aval.dtype) and v.aval.size > 1:
-                    block.notes.append(f"{eq.primitive} {v.aval}: stored in memory")
+                    why = (
+                        "reductions are not computed again" if v in reductions
+                        else f"{readers[v]} reads it" if v in readers
+                        else "a reduction reads it" if v in self.forced
+                        else "it costs too much to be computed wherever it is read"
+                    )  # fmt: skip
+                    text = f"{eq.primitive} {v.aval}: stored in memory: {why}"
+                    block.notes.append(Note(text, eq.source))
         kernels = sum(isinstance(item, Group) for item in block.items)
-        block.notes.append(f"{len(self.program.equations)} equations in {kernels} kernels")
+        text = f"{len(self.program.equations)} equations in {kernels} kernels"
+        block.notes.append(Note(text))

@@ -27,10 +27,13 @@ BUDGET = 12.0
 REPEATED = 3
 """Accesses that stand for one that is repeated: what costs more than half a budget is stored."""
 
+FEW_LANES = 8
+"""Elements that do not fill a vector."""
+
 _MANY = 64
 _SHAPE_OPS = frozenset(
     ("transpose", "broadcast_in_dim", "reshape", "slice", "pad", "concatenate", "flip",
-     "dynamic_slice", "dynamic_update_slice", "gather", "iota")
+     "dynamic_slice", "dynamic_update_slice", "gather", "iota", "sliding_windows")
 )  # fmt: skip
 _MOVES = _SHAPE_OPS - {"broadcast_in_dim", "reshape", "iota"}
 
@@ -62,10 +65,11 @@ def _same_index(eq: Equation, position: int) -> bool:
     )
 
 
-def _is_repeated(eq: Equation, position: int) -> bool:
+def _is_repeated(eq: Equation, position: int, lanes: bool) -> bool:
     """Whether an operand would be computed again in each trip of a loop that it does not move in.
 
-    An operand that is broadcast along inner axes is computed before the loops over these.
+    An operand that is broadcast along inner axes is computed before the loops over these; if they
+    are short, that is once for fewer elements than a vector has `lanes`.
     """
     shape = eq.inputs[position].aval.shape
     if eq.primitive.name == "dot_general":
@@ -77,10 +81,14 @@ def _is_repeated(eq: Equation, position: int) -> bool:
     places = eq.params["axes"]
     moves = [place for place, length in zip(places, shape, strict=True) if length > 1]
     out = eq.outputs[0].aval.shape
-    return any(out[a] > 1 for a in range(max(moves, default=0)) if a not in moves)
+    last = max(moves, default=0)
+    short = lanes and bool(moves) and 1 < math.prod(out[last + 1 :]) < FEW_LANES
+    return short or any(out[a] > 1 for a in range(last) if a not in moves)
 
 
-def decide(program: Program, opaque: Set[int], forced: Set[Var], free: Set[Var]) -> set[Var]:
+def decide(
+    program: Program, opaque: Set[int], forced: Set[Var], free: Set[Var], lanes: bool = True
+) -> set[Var]:
     """Return the Vars to store.
 
     Parameters
@@ -93,20 +101,24 @@ def decide(program: Program, opaque: Set[int], forced: Set[Var], free: Set[Var])
         Stored in any case.
     free : set of Var
         Reductions and others whose expressions cannot be inlined.
+    lanes : bool
+        Whether kernels compute vectors, and not one element a thread.
     """
     must = {a for a in program.outputs if isinstance(a, Var)} | forced | free
     for n, eq in enumerate(program.equations):
         if n in opaque:
             must.update(a for a in eq.inputs if isinstance(a, Var))
             must.update(eq.outputs)
+        elif eq.primitive.name == "sliding_windows":  # each element is in several
+            must.update(a for a in eq.inputs if isinstance(a, Var))
     full = _costs(program, opaque, must)
-    paths = _paths(program, opaque, must, full)
+    paths = _paths(program, opaque, must, full, lanes)
     candidates = must | {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
     # Which kernels come one after the other shows when it is known what is stored.
-    paths = _paths(program, opaque, candidates, None)
+    paths = _paths(program, opaque, candidates, None, lanes)
     candidates |= {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
     # Forward again with exact costs: what became cheap because its operands are stored is inlined.
-    paths = _paths(program, opaque, candidates, None)
+    paths = _paths(program, opaque, candidates, None, lanes)
     chosen = set(must)
     costs: dict[Var, float] = {}
     for n, eq in enumerate(program.equations):
@@ -164,7 +176,11 @@ def _order(program: Program, opaque: Set[int], stored: Set[Var]) -> dict[Var, in
 
 
 def _paths(
-    program: Program, opaque: Set[int], stored: Set[Var], costs: dict[Var, float] | None
+    program: Program,
+    opaque: Set[int],
+    stored: Set[Var],
+    costs: dict[Var, float] | None,
+    lanes: bool,
 ) -> dict[Var, set[Path]]:
     """Return for each Var the index maps by which stored arrays read it.
 
@@ -199,7 +215,7 @@ def _paths(
             elif name == "slice":
                 steps = {(p, True) if of else (hash((p, n)), False) for p, of in mine}
             else:
-                times = REPEATED if _is_repeated(eq, position) else 1
+                times = REPEATED if _is_repeated(eq, position, lanes) else 1
                 steps = {(hash((p, n, position, k)), False) for p, _ in mine for k in range(times)}
             into = found.setdefault(a, set())
             if len(into) < _MANY:

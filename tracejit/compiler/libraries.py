@@ -23,8 +23,13 @@ SCATTERS = ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max
 
 PAIRED = ("cumsum", "scatter", "scatter_add")
 """What is done to the two parts of complex numbers each by itself."""
-WHOLE = ("sort",)
+WHOLE = ("sort", "fft")
 """What is done to complex numbers as a whole."""
+LARGEST_FACTOR = 13
+"""Of the lengths of Fourier transforms."""
+FFT_KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
+FFT_NORMS = ("backward", "ortho", "forward")
+
 LONGEST_ROW = 2**31
 """Length of what is sorted, below which it is numbered by 32 bits."""
 
@@ -111,6 +116,23 @@ def _sort(eq: Equation) -> Routine | None:
     return Routine("sort", (outer, shape[axis], inner, eq.params["num_keys"]))
 
 
+def _fft(eq: Equation) -> Routine | None:
+    x, params = eq.inputs[0].aval, eq.params
+    axes, lengths = params["axes"], params["lengths"]
+    if any(_has_large_factor(n) for n in lengths):
+        return None
+    kind, norm = FFT_KINDS.index(params["kind"]), FFT_NORMS.index(params["norm"])
+    numbers = (kind, norm, lengths[-1], x.ndim, *x.shape, *axes)
+    return Routine("fft", numbers, in_place=x.dtype == eq.outputs[0].aval.dtype)
+
+
+def _has_large_factor(n: int) -> bool:
+    for factor in range(2, LARGEST_FACTOR + 1):
+        while n % factor == 0:
+            n //= factor
+    return n > 1
+
+
 def of_sort(block: Block, last: dict[Value, int], item: Opaque) -> tuple[int, int]:
     """Return what is known of a sort where it stands: the last two params of the library call.
 
@@ -141,4 +163,5 @@ _ROUTINES: dict[str, Callable[[Equation], Routine | None]] = {
     **dict.fromkeys(SCANS, _scan),
     **dict.fromkeys(SCATTERS, _scatter),
     "sort": _sort,
+    "fft": _fft,
 }

@@ -1,6 +1,7 @@
 """The compiler as a list: Program -> simplify -> canonicalise -> blocks -> plan.
 
 ==============  =========================================================  ================
+repeats         equal steps in a row: a few of them are compiled           ``repeats.py``
 simplify        inline calls; drop repeated and dead equations             ``simplify.py``
 canonicalise    contractions into the form of a matrix library             ``contract.py``
 decide          what is stored, and what is recomputed where it is read    ``fuse.py``
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from tracejit.compiler.assemble import assemble
 from tracejit.compiler.blocks import build_block
 from tracejit.compiler.contract import canonicalise
+from tracejit.compiler.repeats import equal_trips, plan_of_trips
 from tracejit.compiler.simplify import simplify
 from tracejit.ir.plan import Plan
 from tracejit.ir.program import Program
@@ -46,4 +48,10 @@ def compile_program(program: Program, target: Target, donated: Sequence[bool] = 
     donated : sequence of bool
         Which inputs may be overwritten.
     """
-    return assemble(program.name, build_block(prepare(program), target), target, donated)
+
+    def compiled(whole: Program) -> Plan:
+        return assemble(whole.name, build_block(prepare(whole), target), target, donated)
+
+    trips = equal_trips(program) if target.kind == "cpu" else None
+    repeated = None if trips is None else plan_of_trips(trips, compiled)
+    return compiled(program) if repeated is None else repeated

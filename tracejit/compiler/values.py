@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracejit.ir.avals import ShapedArray
+from tracejit.ir.plan import Note
 from tracejit.ir.program import Equation, Source
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Block:
         In order.
     constants : list of (Value, array)
         Captured arrays and literals that had to live in memory.
-    notes : list of str
+    notes : list of Note
         Decisions, for ``explain``.
     """
 
@@ -120,4 +121,4 @@ class Block:
     items: list[Any] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
     constants: list[tuple[Value, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)

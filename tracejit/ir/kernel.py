@@ -9,6 +9,7 @@ computes is defined by :mod:`tracejit.testing.kernels`, an interpreter of it in 
 * ``Reduce``: a nest of serial loops with accumulators, whose results are ``ref`` expressions in
   the statements after it in the same body.  If its innermost loop is ``vector`` the lanes are
   summed at the end; if it stands inside a ``vector`` For, each lane has accumulators of its own.
+  If both are ``vector``, short rows are reduced side by side.
 * ``Store``: ``buffer[offset] = value``.
 
 Expressions are pure, loads apart: a load reads what is in memory when its statement runs, and

@@ -23,6 +23,7 @@ __all__ = [
     "Copy",
     "Launch",
     "LibraryCall",
+    "Note",
     "Plan",
     "Point",
     "Repeat",
@@ -117,6 +118,14 @@ class LibraryCall(NamedTuple):
     whose imaginary part is one, then those whose real part is, by the part that is none, then those
     with two.  Bit n of `wanted` says whether sorted array n must be written; bit n of `counted`
     promises that array n has the number l at [o, l, i], in an integer dtype.
+
+    ``fft``: slots (x, out), complex numbers as such; out may lie where x does if both are complex;
+    params ``(kind, norm, length, rank, shape of x..., axes...)``; a Fourier transform along each of
+    the axes.  Kinds 0 and 1 are forward and inverse, of complex or of real numbers to complex ones.
+    Kind 2 is forward, of real numbers to the first half of the last axis, from which the rest
+    follows; kind 3 is its inverse, `length` being that of the last axis of the result.  Norm 0
+    divides inverses by the number of points, 2 the others, 1 both by its root.  No length has a
+    factor above 13.
     """
 
     name: str
@@ -212,6 +221,13 @@ def all_steps(steps: tuple[Step, ...]) -> Iterator[Step]:
                 yield from all_steps(branch)
 
 
+class Note(NamedTuple):
+    """A decision of the compiler, for ``explain``, and the user line it is about if it is one."""
+
+    text: str
+    source: Source | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """A compiled Program before a backend has seen it.
@@ -234,7 +250,7 @@ class Plan:
         Scratch memory of one call; offsets are multiples of 64.
     aliases : dict of int to int
         Outputs that are written into a donated input: output number -> input number.
-    notes : list of str
+    notes : tuple of Note
         What was fused, what was not and why, for ``explain``.
     """
 
@@ -247,4 +263,4 @@ class Plan:
     constants: tuple[Any, ...] = ()
     arena_bytes: int = 0
     aliases: dict[int, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()

@@ -27,6 +27,15 @@ from tracejit.control.loops import map_ as map
 from tracejit.control.root import custom_root
 from tracejit.control.scan import scan
 from tracejit.control.while_loop import while_loop
+from tracejit.lax.convolution import (
+    ConvDimensionNumbers,
+    conv,
+    conv_dimension_numbers,
+    conv_general_dilated,
+    conv_general_dilated_patches,
+    conv_transpose,
+    conv_with_general_padding,
+)
 from tracejit.lax.elementwise import (
     RoundingMethod,
     add,
@@ -71,6 +80,8 @@ from tracejit.lax.indexing import (
     scatter_mul,
     scatter_sub,
 )
+from tracejit.lax.padded_windows import padtype_to_pads
+from tracejit.lax.pooling import reduce_window
 from tracejit.lax.reductions import (
     Precision,
     argmax,
@@ -159,6 +170,7 @@ from tracejit.transforms.barrier import optimization_barrier
 from tracejit.transforms.stop_gradient import stop_gradient
 
 __all__ = [
+    "ConvDimensionNumbers",
     "FftType",
     "GatherDimensionNumbers",
     "GatherScatterMode",
@@ -201,6 +213,12 @@ __all__ = [
     "concatenate",
     "cond",
     "conj",
+    "conv",
+    "conv_dimension_numbers",
+    "conv_general_dilated",
+    "conv_general_dilated_patches",
+    "conv_transpose",
+    "conv_with_general_padding",
     "convert_element_type",
     "cos",
     "cosh",
@@ -257,6 +275,7 @@ __all__ = [
     "nextafter",
     "optimization_barrier",
     "pad",
+    "padtype_to_pads",
     "pbroadcast",
     "pmax",
     "pmean",
@@ -276,6 +295,7 @@ __all__ = [
     "reduce_or",
     "reduce_prod",
     "reduce_sum",
+    "reduce_window",
     "rem",
     "reshape",
     "rev",

@@ -18,19 +18,30 @@ from tracejit.ops.arithmetic import mul, neg, rounded, square, sub
 from tracejit.ops.constant import scalar_like
 from tracejit.ops.transcendental import exp
 
-__all__ = ["digamma", "erf", "erf_inv", "erfc", "lgamma", "logistic", "polygamma"]
+__all__ = [
+    "by_special",
+    "digamma",
+    "erf",
+    "erf_inv",
+    "erfc",
+    "lgamma",
+    "logistic",
+    "polygamma",
+    "special_module",
+]
 
 
 @functools.cache
-def _special(xp: Any) -> Any:
+def special_module(xp: Any) -> Any:
     """Return the module of special functions that goes with an array module."""
     return importlib.import_module(
         "scipy.special" if xp.__name__ == "numpy" else f"{xp.__name__}x.scipy.special"
     )
 
 
-def _by_special(function: str) -> Callable[..., Any]:
-    return rounded(lambda xp, x: getattr(_special(xp), function)(x))
+def by_special(function: str) -> Callable[..., Any]:
+    """Return the impl that is a function of ``scipy.special``."""
+    return rounded(lambda xp, *xs: getattr(special_module(xp), function)(*xs))
 
 
 def erf(x: Any) -> Any:
@@ -55,7 +66,7 @@ def _bell(t: Any, x: Any) -> Any:
 
 erf_p = define_pointwise(
     "erf",
-    impl=_by_special("erf"),
+    impl=by_special("erf"),
     dtype=same_dtype("erf", is_float, "float"),
     jvp=[lambda t, out, x: _bell(t, x)],
 )
@@ -79,7 +90,7 @@ def erfc(x: Any) -> Any:
 
 erfc_p = define_pointwise(
     "erfc",
-    impl=_by_special("erfc"),
+    impl=by_special("erfc"),
     dtype=same_dtype("erfc", is_float, "float"),
     jvp=[lambda t, out, x: neg(_bell(t, x))],
 )
@@ -103,7 +114,7 @@ def erf_inv(x: Any) -> Any:
 
 erf_inv_p = define_pointwise(
     "erf_inv",
-    impl=_by_special("erfinv"),
+    impl=by_special("erfinv"),
     dtype=same_dtype("erf_inv", is_float, "float"),
     jvp=[lambda t, out, x: mul(t, mul(scalar_like(x, math.sqrt(math.pi) / 2), exp(square(out))))],
     lower=lambda k, x: k.pointwise("erfinv", x),
@@ -128,7 +139,7 @@ def lgamma(x: Any) -> Any:
 
 def _lgamma_impl(xp: Any, x: Any) -> Any:
     # scipy has -inf at -inf, where C has inf.
-    return _special(xp).gammaln(xp.maximum(x, x.dtype.type(-1e30)))
+    return special_module(xp).gammaln(xp.maximum(x, x.dtype.type(-1e30)))
 
 
 lgamma_p = define_pointwise(
@@ -157,7 +168,7 @@ def digamma(x: Any) -> Any:
 
 digamma_p = define_pointwise(
     "digamma",
-    impl=_by_special("digamma"),
+    impl=by_special("digamma"),
     dtype=same_dtype("digamma", is_float, "float"),
     jvp=[lambda t, out, x: mul(t, polygamma(x, 1))],
 )
@@ -183,7 +194,7 @@ def polygamma(x: Any, n: int) -> Any:
 
 def _polygamma_impl(xp: Any, x: Any, *, n: int) -> Any:
     # SciPy returns float64 whatever it is given; CuPy's takes arrays alone.
-    return _special(xp).polygamma(xp.asarray(n), x).astype(x.dtype)
+    return special_module(xp).polygamma(xp.asarray(n), x).astype(x.dtype)
 
 
 polygamma_p = define_pointwise(

@@ -1,5 +1,5 @@
 """``tracejit.scipy``: functions of SciPy, recorded while tracing."""
 
-from tracejit.scipy import signal
+from tracejit.scipy import signal, special
 
-__all__ = ["signal"]
+__all__ = ["signal", "special"]

@@ -163,6 +163,7 @@ for _name, _operands in {
     "pad": 2,
     "reshape": 1,
     "slice": 1,
+    "sliding_windows": 1,
     "transpose": 1,
 }.items():
     RULES[_name] = _moving(_name, _operands)
@@ -254,9 +255,22 @@ def _scatter(replaces: bool) -> Rule:
     return rule
 
 
+def _overlap_add(
+    entries: Sequence[Entry], aval: ShapedArray, read: Any, *, lengths: Any, **params: Any
+) -> Any:
+    del read, lengths
+    (x,) = entries
+    count = size_of(aval)
+    places = tables.impl[PRIMITIVES["sliding_windows"]](
+        np, np.arange(count).reshape(aval.shape), **params
+    )
+    return merged(x.rows, places.reshape(-1), count)
+
+
 RULES["dynamic_slice"] = _dynamic_slice
 RULES["dynamic_update_slice"] = _dynamic_update_slice
 RULES["gather"] = _gather
+RULES["overlap_add"] = _overlap_add
 RULES["scatter"] = _scatter(replaces=True)
 for _name in ("scatter_add", "scatter_max", "scatter_min", "scatter_mul"):
     RULES[_name] = _scatter(replaces=False)

@@ -42,6 +42,9 @@ def run_library(name: str, params: Sequence[int], buffers: Sequence[Array]) -> N
     if name == "sort":
         _sort(params, *buffers)
         return
+    if name == "fft":
+        _fft(params, *buffers)
+        return
     buffers = [b.view(b.real.dtype) if b.dtype.kind == "c" else b for b in buffers]
     with np.errstate(all="ignore"):
         if name == "matmul":
@@ -114,3 +117,12 @@ def _sort(params: Sequence[int], *buffers: Array) -> None:
     for n, (x, out) in enumerate(zip(arrays, buffers[half:], strict=True)):
         if wanted >> n & 1:
             out[:] = np.take_along_axis(x, order, axis=1).reshape(-1)
+
+
+def _fft(params: Sequence[int], x: Array, out: Array) -> None:
+    kind, norm, length, rank, *rest = params
+    shape, axes = tuple(rest[:rank]), tuple(rest[rank:])
+    transform = getattr(np.fft, ("fftn", "ifftn", "rfftn", "irfftn")[kind])
+    lengths = [*(shape[a] for a in axes[:-1]), length]
+    named = ("backward", "ortho", "forward")[norm]
+    out[:] = transform(x.reshape(shape), lengths, axes, named).reshape(-1).astype(out.dtype)

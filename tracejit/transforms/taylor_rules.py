@@ -53,8 +53,9 @@ __all__ = ["LINEAR"]
 
 LINEAR = """
 add broadcast_in_dim clamp complex concatenate conj convert_element_type copysign cummax cummin
-cumsum device_put dynamic_slice dynamic_update_slice flip gather imag max min neg pad real
-reduce_max reduce_min reduce_sum rem reshape scatter scatter_add select slice sort sub transpose
+cumsum device_put dynamic_slice dynamic_update_slice flip gather imag max min neg overlap_add pad
+real reduce_max reduce_min reduce_sum rem reshape scatter scatter_add select slice sliding_windows
+sort sub transpose
 """
 """Primitives that are linear, perhaps in pieces, in all that has derivatives."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tracejit.ir.plan import LibraryCall
 from tracejit_llvm.routines.calls import LibrarySteps
+from tracejit_llvm.routines.ffts import fft_steps
 from tracejit_llvm.routines.products import product_steps
 from tracejit_llvm.routines.scans import SCANS, scan_steps
 from tracejit_llvm.routines.scatters import SCATTERS, scatter_steps
@@ -16,7 +17,7 @@ from tracejit_llvm.routines.sorts import sort_steps
 
 __all__ = ["LIBRARIES", "library_steps"]
 
-LIBRARIES: frozenset[str] = frozenset(["matmul", *SCANS, *SCATTERS, "sort"])
+LIBRARIES: frozenset[str] = frozenset(["fft", "matmul", *SCANS, *SCATTERS, "sort"])
 """Names of the library calls that :func:`library_steps` takes."""
 
 
@@ -43,4 +44,6 @@ def library_steps(call: LibraryCall, dtypes: Sequence[np.dtype[Any]]) -> Library
         return sort_steps(call.params, dtypes[: len(dtypes) // 2])
     if call.name == "matmul":
         return product_steps(call.params, dtypes[0])
+    if call.name == "fft":
+        return fft_steps(call.params, dtypes)
     raise ValueError(f"library calls of this backend: {sorted(LIBRARIES)}; got {call.name!r}")

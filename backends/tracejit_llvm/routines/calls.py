@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 __all__ = ["SCRATCH", "LibraryFunction", "LibraryStep", "LibrarySteps", "aligned"]
 
 SCRATCH = -1
@@ -52,6 +54,8 @@ class LibraryStep(NamedTuple):
         Estimated nanoseconds on one core.
     shared : bool
         Whether threads may share the rows.
+    floats : array or None
+        Its floating-point arguments, of any dtype.
     """
 
     function: LibraryFunction
@@ -60,6 +64,7 @@ class LibraryStep(NamedTuple):
     rows: int
     cost: float
     shared: bool = True
+    floats: np.ndarray[Any, Any] | None = None
 
 
 class LibrarySteps(NamedTuple):

@@ -454,6 +454,31 @@ def test_lanes_over_the_outer_variable(
           [rows, columns], exact=op != "add", size=rows)  # fmt: skip
 
 
+@pytest.mark.parametrize("short", ["f64", "f32", "i32"])
+@pytest.mark.parametrize("op", ["add", "max"])
+@pytest.mark.parametrize(("rows", "columns"), [(45, 20), (8, 16), (3, 5), (17, 0)])
+def test_rows_side_by_side(compiler: Any, op: str, short: str, rows: int, columns: int) -> None:
+    """Both loops are vector loops; the bits do not depend on which rows are taken together."""
+    dtype = DTYPES[short]
+    value = s.apply(
+        "mul", load(0, at(0, (Size(1), i), (1, r)), dtype), load(1, s.index(r), dtype)
+    )
+    reduce = Reduce((Loop(r, 0, Size(1), True),), (Accumulator("s0", op, value),))
+    result = s.apply("add", ref("s0", dtype), load(2, s.index(i), dtype))
+    body = (reduce, Store(3, s.index(i), result))
+    kernel = Kernel(params((dtype, "in"), (dtype, "in"), (dtype, "in"), (dtype, "out")),
+                    (For(Loop(i, 0, Size(0), True), body, True),), 2)  # fmt: skip
+    arrays = [values(dtype, rows * columns), values(dtype, columns), values(dtype, rows),
+              np.zeros(rows, dtype)]  # fmt: skip
+    exact = op != "add" or short == "i32"
+    *_, whole = check(compiler, kernel, arrays, [rows, columns], exact=exact, size=columns)
+    chunks = [(0, 3), (3, 4), (4, rows)]
+    *_, parts = check(
+        compiler, kernel, arrays, [rows, columns], exact=exact, size=columns, rows=chunks
+    )
+    assert whole.tobytes() == parts.tobytes()
+
+
 def test_window_sums(compiler: Any) -> None:
     """A 3 by 3 window in a vector loop: the reduction is written out."""
     columns = 40

@@ -1,0 +1,76 @@
+"""Loops: serial ones, written out if they are short, and those whose trips fill vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from tracejit.ir.scalar import IndexVar, index
+from tracejit_llvm.regions import Lanes, Value
+from tracejit_llvm.scope import Scope
+from tracejit_llvm.text import integers, vector
+from tracejit_llvm.widths import SHORT
+
+__all__ = ["Loops"]
+
+LONGEST_WRITTEN_OUT = 400
+"""Cost above which a short loop stays a loop."""
+
+
+class Loops(Scope):
+    """Emits the loops of one kernel."""
+
+    def bind(self, var: IndexVar, name: str) -> None:
+        """Let a variable have the value `name` until its region closes."""
+        self.remember(index(var), Value((name,), False, self.depth), self.depth)
+
+    def serial(
+        self,
+        lo: int | str,
+        hi: int | str,
+        body: Callable[[str, list[str]], list[str]],
+        carried: Sequence[tuple[str, str]],
+        writes: frozenset[int],
+        cost: int,
+    ) -> list[str]:
+        """Emit a loop of step 1, written out if it is short."""
+        if not (isinstance(lo, int) and isinstance(hi, int) and 1 < hi - lo <= SHORT):
+            return self.loop(lo, hi, 1, body, carried, writes)
+        if cost * (hi - lo) > LONGEST_WRITTEN_OUT:
+            return self.loop(lo, hi, 1, body, carried, writes)
+        state = [v for _, v in carried]
+        for k in range(lo, hi):
+            self.forget(writes)
+            state = self.straight(partial(body, str(k), state), writes)
+        self.forget(writes)
+        return state
+
+    def split(self, lo: int | str, hi: int | str, step: int) -> int | str:
+        """Return where whole steps from `lo` end."""
+        if isinstance(lo, int) and isinstance(hi, int):
+            return lo + max(hi - lo, 0) // step * step
+        code = self.code
+        length = code.op(f"sub i64 {hi}, {lo}")
+        length = code.call("i64", "llvm.smax.i64", ("i64", length), ("i64", "0"))
+        whole = code.op(f"and i64 {length}, {-step}")
+        return code.op(f"add i64 {lo}, {whole}")
+
+    def with_lanes(
+        self, var: IndexVar, iv: str, width: int, parts: int, hi: int | str | None
+    ) -> None:
+        """Start lanes in the innermost region; `hi` if the last ones may be off."""
+        masks = None
+        if hi is not None:
+            full = vector("i32", width)
+            if isinstance(hi, int) and not iv.startswith("%"):
+                left = str(hi - int(iv))
+            else:
+                long = self.code.op(f"sub i64 {hi}, {iv}")
+                left = self.code.op(f"trunc i64 {long} to i32")
+            self.lanes = Lanes(var, iv, width, parts, self.depth, None)
+            limit = self.splat(left, "i32", self.depth)
+            masks = tuple(
+                self.code.op(f"icmp slt {full} {integers(range(at, at + width), 'i32')}, {limit}")
+                for at in range(0, parts * width, width)
+            )
+        self.lanes = Lanes(var, iv, width, parts, self.depth, masks)

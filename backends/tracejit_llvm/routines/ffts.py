@@ -1,0 +1,335 @@
+"""Fourier transforms, one axis after another.
+
+============================  ====================================================================
+an axis                       way
+============================  ====================================================================
+usual                         groups of neighbouring transforms in the lanes (:mod:`.fft_axis`)
+of few transforms, or long    ``[n1, n2]``: along the first, turned, along the second (Bailey 1990)
+============================  ====================================================================
+
+Results do not depend on the number of threads: what is in a lane does not depend on the others.
+
+References
+----------
+D. H. Bailey, FFTs in external or hierarchical memory, J. Supercomputing 4 (1990) 23-35.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from tracejit.ir.dtypes import is_complex, real_of
+from tracejit_llvm.routines.calls import (
+    SCRATCH,
+    LibraryFunction,
+    LibraryStep,
+    LibrarySteps,
+    aligned,
+)
+from tracejit_llvm.routines.fft_axis import TABLES, AxisForm, axis_text
+from tracejit_llvm.routines.fft_passes import RADICES
+
+__all__ = ["fft_steps", "radices_of"]
+
+FORWARD, INVERSE, REAL_FORWARD, REAL_INVERSE = range(4)
+"""Kinds."""
+STACK = 320 << 10
+"""Bytes of scratch memory up to which it is taken from the stack."""
+LONG = 8 << 10
+"""Bytes of the real parts of a transform above which it is split, if it can be."""
+TEAMS = 16
+"""Rows of a launch whose scratch memory is not."""
+
+Array = np.ndarray[Any, Any]
+
+
+class Side(NamedTuple):
+    """Where transforms lie; see :data:`tracejit_llvm.routines.fft_lanes.MOVE_PARAMETERS`."""
+
+    period: int
+    outer: int
+    lane: int
+    point: int
+
+
+class Place(NamedTuple):
+    """Bytes from the start of a buffer."""
+
+    slot: int
+    offset: int
+
+
+class Axis(NamedTuple):
+    """The transforms along one axis.
+
+    Attributes
+    ----------
+    kind : str
+        Of :class:`tracejit_llvm.routines.fft_axis.AxisForm`.
+    lanes, length : int
+        How many there are, of how many points.
+    source, target : Side
+        Where they lie.
+    rows : (int, int)
+        Points in memory of source and target.
+    places : (Place, Place)
+        Of source and target.
+    scale : float
+        Is multiplied by what they come to.
+    """
+
+    kind: str
+    lanes: int
+    length: int
+    source: Side
+    target: Side
+    rows: tuple[int, int]
+    places: tuple[Place, Place]
+    scale: float = 1.0
+
+
+@lru_cache(maxsize=256)
+def radices_of(n: int) -> tuple[int, ...] | None:
+    """Return the passes of a transform of length `n`, or None if it has another factor."""
+    found = []
+    rest = n
+    twos = (rest & -rest).bit_length() - 1
+    rest >>= twos
+    if twos % 3 == 1 and twos > 3:
+        found, twos = [4, 4], twos - 4
+    elif twos % 3:
+        found, twos = [2 ** (twos % 3)], twos - twos % 3
+    found += [8] * (twos // 3)
+    for r in RADICES[3:]:
+        while rest % r == 0:
+            found.append(r)
+            rest //= r
+    return (tuple(found) or (1,)) if rest == 1 else None
+
+
+def _roots(n: int, powers: Array) -> Array:
+    """Return ``exp(2 pi i powers / n)``, rounded once or nearly so."""
+    eighth = 8 * (powers % n)
+    octant = (eighth + n) // (2 * n)  # the nearest quarter
+    angle = (eighth - octant * 2 * n).astype(np.longdouble) * (
+        np.arctan(np.longdouble(1)) / np.longdouble(n)
+    )
+    c, s = np.cos(angle).astype(np.float64), np.sin(angle).astype(np.float64)
+    quarter = octant % 4
+    return np.choose(quarter, [c, -s, -c, s]) + 1j * np.choose(quarter, [s, c, -s, -c])
+
+
+class Passes(NamedTuple):
+    """A length, its passes, where their turns are, and the turns as floats."""
+
+    radices: tuple[int, ...]
+    places: tuple[tuple[int, int, int, int], ...]
+    floats: Array
+
+
+@lru_cache(maxsize=64)
+def _passes(n: int, sign: float) -> Passes:
+    radices = radices_of(n)
+    assert radices is not None
+    places, tables = [], []
+    m, s, at = n, 1, TABLES
+    for r in radices[:-1]:
+        whole, m = m, m // r
+        p, j = np.mgrid[:m, 1:r]
+        turns = _roots(whole, p * j).reshape(-1)
+        tables.append(turns if sign > 0 else turns.conj())
+        places.append((r, m, s, at))
+        at += 2 * turns.size
+        s *= r
+    places.append((radices[-1], 1, s, 0))
+    return Passes(radices, tuple(places), np.concatenate([*tables, []]).view(np.float64))
+
+
+@lru_cache(maxsize=1)
+def _vector_bytes() -> int:
+    return 64 if llvm.get_host_cpu_features().get("avx512f", False) else 32
+
+
+def fft_steps(params: tuple[int, ...], dtypes: Sequence[np.dtype[Any]]) -> LibrarySteps:
+    """Return how a Fourier transform is computed.
+
+    Parameters
+    ----------
+    params : tuple of int
+        Of the library call: ``(kind, norm, last, rank, shape..., axes...)``.
+    dtypes : sequence of dtype
+        Of the operand and the result.
+    """
+    kind, norm, last, rank, *rest = params
+    shape, axes = rest[:rank], rest[rank:]
+    return _Call(kind, norm, last, shape, axes, dtypes).steps()
+
+
+class _Call:
+    def __init__(
+        self, kind: int, norm: int, last: int, shape: list[int], axes: list[int],
+        dtypes: Sequence[np.dtype[Any]],
+    ) -> None:  # fmt: skip
+        self.kind, self.last, self.shape, self.axes = kind, last, shape, axes
+        self.real_in, self.real_out = (not is_complex(d) for d in dtypes)
+        self.dtype = real_of(dtypes[0])
+        self.scalar = "float" if self.dtype.itemsize == 4 else "double"
+        self.lanes = _vector_bytes() // self.dtype.itemsize
+        forward = kind in (FORWARD, REAL_FORWARD)
+        self.sign = -1.0 if forward else 1.0
+        size = math.prod(shape[a] for a in axes[:-1]) * last
+        self.scale = {0: 1.0 if forward else 1.0 / size, 1: 1.0 / math.sqrt(size)}.get(
+            norm, 1.0 / size if forward else 1.0
+        )
+        self.scratch = 0
+
+    def steps(self) -> LibrarySteps:
+        shape = list(self.shape)
+        if not math.prod(shape):
+            return LibrarySteps(())
+        # The halved axis is the first one of real numbers, and the last one to them.
+        order = self.axes[-1:] + self.axes[:-1]
+        if self.real_out:
+            order = order[1:] + order[:1]
+        found: list[LibraryStep] = []
+        place = Place(0, 0)
+        for n, axis in enumerate(order):
+            ends = n == len(order) - 1
+            kind = "complex"
+            if self.real_in and n == 0:
+                kind = "forward"
+            elif self.real_out and ends:
+                kind = "inverse"
+            to = Place(1, 0) if ends or not self.real_out else place
+            if to == Place(0, 0):
+                to = self.reserve(math.prod(shape) * 2 * self.dtype.itemsize)
+            found += self.along(kind, shape, axis, (place, to), self.scale if ends else 1.0)
+            place = to
+        return LibrarySteps(tuple(found), self.scratch)
+
+    def reserve(self, nbytes: int) -> Place:
+        """Return a place in scratch memory."""
+        place = Place(SCRATCH, self.scratch)
+        self.scratch += aligned(nbytes)
+        return place
+
+    def along(
+        self, kind: str, shape: list[int], axis: int, places: tuple[Place, Place], scale: float
+    ) -> list[LibraryStep]:
+        """Return the steps of one axis; its length in `shape` becomes that of the result."""
+        outer, have, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+        n = self.last if kind == "inverse" else have
+        want = n // 2 + 1 if kind == "forward" and self.kind == REAL_FORWARD else n
+        shape[axis] = want
+        lanes = outer * inner
+        if kind == "complex" and inner == 1:
+            split = self.split(n, lanes)
+            if split is not None:
+                return self.bailey(lanes, n, split, places, scale)
+        source, target = (
+            Side(lanes, 0, rows, 1) if inner == 1 else Side(inner, rows * inner, 1, inner)
+            for rows in (have, want)
+        )
+        return [self.step(Axis(kind, lanes, n, source, target, (have, want), places, scale))]
+
+    def split(self, n: int, lanes: int) -> int | None:
+        """Return the first factor of a length by which it is split, or None if it is not."""
+        few = lanes < 2 * self.lanes and n >= 8 * self.lanes
+        if not few and n * self.dtype.itemsize <= LONG:
+            return None
+        found = [
+            n1 for n1 in range(2, math.isqrt(n) * 2 + 1) if n % n1 == 0 and not n // n1 % self.lanes
+        ]
+        return min(found, key=lambda n1: abs(n1 - n // n1), default=None)
+
+    def bailey(
+        self, outer: int, n: int, n1: int, places: tuple[Place, Place], scale: float
+    ) -> list[LibraryStep]:
+        n2 = n // n1
+        between = self.reserve(outer * n * 2 * self.dtype.itemsize)
+        columns = Side(n2, n, 1, n2)
+        first = Axis("complex", outer * n2, n1, columns, columns, (n1, n1), (places[0], between))
+        second = Axis(
+            "complex", outer * n1, n2, Side(outer * n1, 0, n2, 1), Side(n1, n, 1, n1), (n2, n2),
+            (between, places[1]), scale,
+        )  # fmt: skip
+        return [self.step(first, n), self.step(second)]
+
+    def step(self, axis: Axis, turned: int = 0) -> LibraryStep:
+        """Return the launch for an axis.
+
+        If `turned`, it is the first factor of transforms of that length.
+        """
+        kind, lanes, n = axis.kind, axis.lanes, axis.length
+        real, odd = kind != "complex", bool(n % 2)
+        if real and not odd:
+            n //= 2
+        passes = _passes(n, self.sign)
+        radices = passes.radices
+        source, from_form = self.side(axis.source, axis.rows[0], kind == "forward")
+        target, to_form = self.side(axis.target, axis.rows[1], kind == "inverse")
+        begins = len(radices) > 1
+        between = passes.places[1:-1]
+        form = AxisForm(
+            self.scalar, self.lanes, kind, real and odd, from_form, to_form,
+            radices[0] if begins else 0, tuple(sorted({p[0] for p in between})), radices[-1],
+            "lanewise" if turned else "scaled",
+        )  # fmt: skip
+        groups = -(-lanes // self.lanes)
+        most = max(n, *(r for r, is_real in zip(axis.rows, (kind == "forward", kind == "inverse"),
+                                                strict=True) if not is_real))  # fmt: skip
+        buffer = aligned((most + 3) * 2 * self.lanes * self.dtype.itemsize)
+        rows, each, arena, at = groups, 1, 0, 0
+        if 2 * buffer > STACK:
+            each = -(-groups // TEAMS)
+            rows = -(-groups // each)
+            arena, at = 2 * buffer, self.reserve(2 * buffer * rows).offset
+        scale = axis.scale / 2 if kind == "forward" and not odd else axis.scale
+        floats = [np.array([self.sign, scale]), passes.floats]
+        own = TABLES + passes.floats.size
+        around = period = 0
+        if turned:
+            period = axis.source.period // self.lanes
+            tables = _turns(turned, n, self.lanes, self.sign)
+            floats += tables
+            around = own + tables[0].size
+        elif real and not odd:
+            turns = _roots(2 * n, np.arange(n // 2 + 1))
+            floats.append((turns if self.sign > 0 else turns.conj()).view(np.float64))
+        sizes = (
+            lanes, groups, each, arena, at, buffer, n, axis.places[0].offset,
+            axis.places[1].offset, *source, *target, *axis.rows, passes.places[0][1],
+            passes.places[-1][2], own, around, period, own, len(between),
+            *(number for p in between for number in p),
+        )  # fmt: skip
+        function = LibraryFunction(axis_text, (form,), "transform")
+        buffers = (axis.places[0].slot, axis.places[1].slot, SCRATCH)
+        cost = groups * n * (2.0 * len(radices) + 3.0)
+        constants = np.concatenate(floats).astype(self.dtype)
+        return LibraryStep(function, buffers, sizes, rows, cost, True, constants)
+
+    def side(self, side: Side, rows: int, is_real: bool) -> tuple[Side, str]:
+        """Return where transforms lie, and how their groups do."""
+        if side.point == 1:
+            if rows >= (self.lanes if is_real else self.lanes // 2):
+                return side, "rows"
+            return Side(1, side.lane, 1, 1), "segments"
+        return side, "segments" if side.period % self.lanes else "columns"
+
+
+@lru_cache(maxsize=16)
+def _turns(n: int, n1: int, lanes: int, sign: float) -> list[Array]:
+    """Return by what the first of two factors is turned: single lanes, and whole groups."""
+    k = np.arange(n1)
+    own = _roots(n, np.outer(k, np.arange(lanes)))
+    around = _roots(n, np.outer(np.arange(0, n // n1, lanes), k))
+    if sign < 0:
+        own, around = own.conj(), around.conj()
+    parts = np.stack([own.real, own.imag], axis=1)
+    return [parts.reshape(-1), around.reshape(-1).view(np.float64)]
