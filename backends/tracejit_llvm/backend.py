@@ -16,7 +16,6 @@ import numpy as np
 from tracejit.backend import FastCalls
 from tracejit.ir.plan import Plan
 from tracejit.ir.target import Target
-from tracejit_llvm.blas import blas_symbols, blas_text
 from tracejit_llvm.buffers import Buffers
 from tracejit_llvm.emit import NATIVE_OPS
 from tracejit_llvm.engine import Engine
@@ -82,7 +81,7 @@ class LLVMBackend:
             found = self._libraries.get(key)
             if found is None:
                 text = function.write(*function.arguments)
-                symbols = blas_symbols() if function.write is blas_text else None
+                symbols = function.symbols() if function.symbols is not None else None
                 found = self._libraries[key] = self.engine.functions(text, _EXPORTED(text), symbols)
             return found[function.name]
 

@@ -1,30 +1,39 @@
-"""Large matrix products by the BLAS that SciPy carries, called through its capsules."""
+"""The BLAS and LAPACK that SciPy carries, called through its capsules; large matrix products."""
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from functools import lru_cache
 
-__all__ = ["BLAS", "blas_symbols", "blas_text"]
+__all__ = ["BLAS", "blas_text", "linear_symbols"]
 
 BLAS = {"float32": "matmul_sgemm", "float64": "matmul_dgemm"}
 """The native function for a dtype."""
 
+ROUTINES = frozenset([
+    "gemm", "trsm", "trsv", "potrf", "getrf", "gelqf", "orglq", "unglq", "syevd", "heevd", "gesdd",
+    "geev",
+])  # fmt: skip
+"""Names of routines that are called, without the letter of their type."""
+
 _TYPES = {"float32": ("sgemm", "float"), "float64": ("dgemm", "double")}
 
 
-def blas_symbols() -> dict[str, int]:
-    """Return the addresses of ``dgemm`` and ``sgemm``; SciPy is imported now."""
-    from scipy.linalg import cython_blas
+@lru_cache(maxsize=1)
+def linear_symbols() -> dict[str, int]:
+    """Return the addresses of the routines of BLAS and LAPACK by name; SciPy is imported now."""
+    from scipy.linalg import cython_blas, cython_lapack
 
     get_name = ctypes.pythonapi.PyCapsule_GetName
     get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.restype = ctypes.c_void_p
     get_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    capsules: dict[str, Any] = cython_blas.__pyx_capi__
     return {
-        name: get_pointer(capsules[name], get_name(capsules[name])) for name, _ in _TYPES.values()
+        name: get_pointer(capsule, get_name(capsule))
+        for module in (cython_lapack, cython_blas)
+        for name, capsule in module.__pyx_capi__.items()
+        if name[1:] in ROUTINES
     }
 
 

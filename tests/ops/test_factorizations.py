@@ -10,6 +10,7 @@ import pytest
 
 import tracejit as tj
 import tracejit.numpy as tnp
+from tracejit.compiler.libraries import MATRICES
 from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.ir.plan import Callback, LibraryCall, all_steps
 from tracejit.ops.eig import eig
@@ -262,3 +263,30 @@ def test_shapes_that_do_not_fit(fun: Any, shapes: Any, message: str) -> None:
 def test_integers_have_no_factors(fun: Any) -> None:
     with pytest.raises(DTypeError, match="inexact"):
         fun(tnp.ones((2, 2), dtype="int32"))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_compiled_code_calls_lapack_and_no_python(dtype: str) -> None:
+    a = positive(draw(0, (3, 5, 5), dtype))
+    funs = [row.fun for row in TABLE.values()]
+    funs += [lambda a: solve(a, a), slogdet, lambda a: triangular_solve(a, a)]
+    funs += [lambda a: eigh(a, False), lambda a: eig(a), lambda a: svd(a, vectors=False)]
+    for fun in funs:
+        steps = [*all_steps(tj.jit(fun).lower(a).ready().plan.steps)]
+        back = [s.name for s in steps if isinstance(s, Callback)]
+        assert not set(back) & set(MATRICES)
+        assert not back or np.dtype(dtype).kind == "c"
+        assert [s for s in steps if isinstance(s, LibraryCall)]
+
+
+@pytest.mark.parametrize("dtype", ["f8", "c8"])
+@pytest.mark.parametrize("name", TABLE)
+def test_threads_do_not_change_the_bits(name: str, dtype: str) -> None:
+    row = TABLE[name]
+    a = row.makes(draw(4, (150, 12, 12), dtype))
+    fun = tj.jit(row.fun)
+    with tj.settings(num_threads=1):
+        want = several(fun(a))
+    with tj.settings(num_threads=3):
+        for got, other in zip(several(fun(a)), want, strict=True):
+            np.testing.assert_array_equal(got, other)

@@ -23,7 +23,10 @@ SCATTERS = ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max
 
 PAIRED = ("cumsum", "scatter", "scatter_add")
 """What is done to the two parts of complex numbers each by itself."""
-WHOLE = ("sort", "fft")
+MATRICES = (
+    "cholesky", "eig", "eigh", "lu", "lu_solve", "qr", "svd", "triangular_solve",
+)  # fmt: skip
+WHOLE = ("sort", "fft", *MATRICES)
 """What is done to complex numbers as a whole."""
 LARGEST_FACTOR = 13
 """Of the lengths of Fourier transforms."""
@@ -133,6 +136,33 @@ def _has_large_factor(n: int) -> bool:
     return n > 1
 
 
+def _matrices(eq: Equation) -> Routine | None:
+    a, p = eq.inputs[0].aval, eq.params
+    if a.dtype.itemsize == 2 or (a.size == 0 and eq.primitive.name in ("svd", "qr")):
+        return None
+    *lanes, m, n = a.shape
+    head: tuple[int, ...] = (math.prod(lanes), n)
+    name = eq.primitive.name
+    if name in ("lu_solve", "triangular_solve"):
+        side = -2 if name == "triangular_solve" and not p["left"] else -1
+        head = (*head, eq.outputs[0].aval.shape[side])
+    elif name in ("lu", "qr", "svd"):
+        head = (math.prod(lanes), m, n)
+    flags = tuple(int(p[k]) for k in _FLAGS.get(name, ()))
+    return Routine(name, (*head, *flags))
+
+
+_FLAGS = {
+    "eig": ("left", "right"),
+    "eigh": ("vectors",),
+    "lu_solve": ("trans",),
+    "qr": ("full",),
+    "svd": ("full", "vectors"),
+    "triangular_solve": ("left", "lower", "trans", "conjugate", "unit"),
+}
+"""Params of primitives that are params of the call, in order."""
+
+
 def of_sort(block: Block, last: dict[Value, int], item: Opaque) -> tuple[int, int]:
     """Return what is known of a sort where it stands: the last two params of the library call.
 
@@ -164,4 +194,5 @@ _ROUTINES: dict[str, Callable[[Equation], Routine | None]] = {
     **dict.fromkeys(SCATTERS, _scatter),
     "sort": _sort,
     "fft": _fft,
+    **dict.fromkeys(MATRICES, _matrices),
 }

@@ -126,6 +126,22 @@ class LibraryCall(NamedTuple):
     follows; kind 3 is its inverse, `length` being that of the last axis of the result.  Norm 0
     divides inverses by the number of points, 2 the others, 1 both by its root.  No length has a
     factor above 13.
+
+    Linear algebra, of float32, float64, complex64 or complex128, as the primitives of these names
+    have it; all arrays are C-contiguous stacks of matrices or vectors.  A matrix that has no result
+    gives NaN and does not stop the others.  Slots, and params after the number of matrices:
+
+    ====================  ===================================  ===================================
+    ``cholesky``          a, factor                            n
+    ``lu``                a, factors, pivots, permutation      m, n
+    ``lu_solve``          a, factors, permutation, b, x        n, k, trans
+    ``triangular_solve``  a, b, x                              n, k, left, lower, trans, conjugate,
+                                                               unit
+    ``qr``                a, q, r                              m, n, full
+    ``eigh``              a, w, (v)                            n, vectors
+    ``svd``               a, (u), s, (vh)                      m, n, full, vectors
+    ``eig``               a, w, (left), (right)                n, left, right
+    ====================  ===================================  ===================================
     """
 
     name: str

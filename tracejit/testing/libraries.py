@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.core.primitive import PRIMITIVES, impl
+
 __all__ = ["run_library"]
 
 Array = np.ndarray[Any, Any]
@@ -25,6 +27,17 @@ COMBINE = {
     "scatter_min": np.minimum,
     "scatter_max": np.maximum,
 }
+MATRICES: dict[str, tuple[int, tuple[str, ...]]] = {
+    "cholesky": (1, ()),
+    "eig": (1, ("left", "right")),
+    "eigh": (1, ("vectors",)),
+    "lu": (1, ()),
+    "lu_solve": (4, ("trans",)),
+    "qr": (1, ("full",)),
+    "svd": (1, ("full", "vectors")),
+    "triangular_solve": (2, ("left", "lower", "trans", "conjugate", "unit")),
+}
+"""Operands and flags of what is done to stacks of matrices."""
 
 
 def run_library(name: str, params: Sequence[int], buffers: Sequence[Array]) -> None:
@@ -37,13 +50,17 @@ def run_library(name: str, params: Sequence[int], buffers: Sequence[Array]) -> N
     params : sequence of int
         Its description of the arrays.
     buffers : sequence of array, each of one axis
-        What its slots hold; the last is written, of a sort the second half.
+        What its slots hold; the last is written, of a sort the second half, of linear algebra what
+        follows the operands.
     """
     if name == "sort":
         _sort(params, *buffers)
         return
     if name == "fft":
         _fft(params, *buffers)
+        return
+    if name in MATRICES:
+        _of_matrices(name, params, buffers)
         return
     buffers = [b.view(b.real.dtype) if b.dtype.kind == "c" else b for b in buffers]
     with np.errstate(all="ignore"):
@@ -53,6 +70,29 @@ def run_library(name: str, params: Sequence[int], buffers: Sequence[Array]) -> N
             _scan(ACCUMULATE[name], params, *buffers)
         else:
             _scatter(COMBINE[name], params, *buffers)
+
+
+def _of_matrices(name: str, params: Sequence[int], buffers: Sequence[Array]) -> None:
+    """Do what the primitive does; the sizes say how the operands are shaped."""
+    count, flags = MATRICES[name]
+    end = len(params) - len(flags)
+    batch, *sizes = params[:end]
+    how: dict[str, Any] = dict(zip(flags, map(bool, params[end:]), strict=True))
+    if name == "lu":
+        how["constant"] = True
+    m, n = sizes[0], sizes[-1]
+    square = (batch, m, m)
+    shapes = {
+        "lu_solve": (square, square, (batch, m), (batch, m, n)),
+        "triangular_solve": (square, (batch, m, n) if how.get("left") else (batch, n, m)),
+    }.get(name, ((batch, m, n),))
+    operands = [b.reshape(shape) for b, shape in zip(buffers[:count], shapes, strict=True)]
+    primitive = PRIMITIVES[name]
+    with np.errstate(all="ignore"):
+        found = impl[primitive](np, *operands, **how)
+    results = found if primitive.multiple else [found]
+    for out, result in zip(buffers[count:], results, strict=True):
+        out[:] = result.reshape(-1)
 
 
 def _wide(x: Array) -> Array:

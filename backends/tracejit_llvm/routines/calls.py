@@ -30,11 +30,14 @@ class LibraryFunction(NamedTuple):
         What it is called with; hashable.
     name : str
         Of a function of the module.
+    symbols : callable, optional
+        Returns addresses of what the module calls.
     """
 
     write: Callable[..., str]
     arguments: tuple[Any, ...]
     name: str
+    symbols: Callable[[], dict[str, int]] | None = None
 
 
 class LibraryStep(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-from tracejit_llvm.blas import BLAS, blas_text
+from tracejit_llvm.blas import BLAS, blas_text, linear_symbols
 from tracejit_llvm.routines.calls import LibraryFunction, LibraryStep, LibrarySteps
 from tracejit_llvm.routines.tiles import LONGEST_PANEL, Tiles
 
@@ -37,7 +37,7 @@ def product_steps(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps
     batch, m, n, k, _, across = params
     each = 0.01 * dtype.itemsize / 8
     if m * n * k > MOST or (across and k > LONGEST_PANEL):
-        function = LibraryFunction(blas_text, (dtype.name,), BLAS[dtype.name])
+        function = LibraryFunction(blas_text, (dtype.name,), BLAS[dtype.name], linear_symbols)
         step = LibraryStep(function, (0, 1, 2), params, batch, batch * m * n * k * each, False)
         return LibrarySteps((step,))
     blocks = max(-(-m // BLOCK), 1)

@@ -1,0 +1,171 @@
+"""Factorizations: Cholesky, LU, QR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracejit_llvm.routines.calls import LibrarySteps
+from tracejit_llvm.routines.matrices import MatrixKernel, Room, stack_steps
+from tracejit_llvm.text import float_text
+
+__all__ = ["cholesky_steps", "cholesky_text", "lu_steps", "lu_text", "qr_steps", "qr_text"]
+
+Dtype = np.dtype[Any]
+PANEL = 64
+"""Columns at a time, for which LAPACK is given memory."""
+
+
+def cholesky_steps(params: tuple[int, ...], dtype: Dtype) -> LibrarySteps:
+    """Return how stacks are factored; `params` are those of the library call."""
+    _, n = params
+    cost = 300.0 + 2.0 * n * n + 0.05 * n**3
+    return stack_steps(cholesky_text, (dtype.name,), (0, 1), params, Room.of(), cost, n)
+
+
+def cholesky_text(dtype: str) -> str:
+    """Return the module of Cholesky factorizations.
+
+    To LAPACK the lower triangle of A is the upper one of A^T, whose factor U is what L is to it.
+    """
+    f = MatrixKernel(dtype, 2, 2, 0)
+    a, out = f.buffers
+    n = f.sizes[1]
+    upper, order, row = f.letter("U"), f.number(n), f.leading(n)
+    count = f.i("mul", n, n)
+
+    def lane(at: str, _: list[str]) -> None:
+        source, target = f.lane(a, at, count), f.lane(out, at, count)
+
+        def one_row(i: str, _: list[str]) -> None:
+            start, kept = f.i("mul", i, n), f.i("add", i, 1)
+            from_, to = f.at(source, start, f.element), f.at(target, start, f.element)
+            f.loop(0, kept, lambda j, _: f.store(f.element, f.load(f.element, from_, j), to, j))
+            f.fill(f.at(to, kept, f.element), f.i("sub", n, kept), 0.0)
+
+        f.loop(0, n, one_row)
+        f.fortran("potrf", upper, order, target, row, f.info)
+        failed = f.i("or", f.failed(), f.on_diagonal(target, n, f.is_nan), "i1")
+        f.when(failed, lambda: f.fill(target, count, float("nan")))
+
+    return f.lanes(lane)
+
+
+def lu_steps(params: tuple[int, ...], dtype: Dtype) -> LibrarySteps:
+    """Return how stacks are factored; `params` are those of the library call."""
+    _, m, n = params
+    cost = 500.0 + 4.0 * m * n + 0.08 * m * n * min(m, n)
+    room = Room.of(m * n * dtype.itemsize)
+    return stack_steps(lu_text, (dtype.name,), (0, 1, 2, 3), params, room, cost, max(m, n))
+
+
+def lu_text(dtype: str) -> str:
+    """Return the module of LU factorizations."""
+    f = MatrixKernel(dtype, 4, 3, 1)
+    a, factors, pivots, order = f.buffers
+    m, n = f.sizes[1:3]
+    k = f.least(m, n)
+    rows, columns, leading = f.number(m), f.number(n), f.leading(m)
+    count = f.i("mul", m, n)
+
+    def lane(at: str, places: list[str]) -> None:
+        (turned,) = places
+        target = f.lane(factors, at, count)
+        chosen, rank = f.lane(pivots, at, k, "i32"), f.lane(order, at, m, "i32")
+        f.turn(f.lane(a, at, count), turned, m, n, n, m)
+        some = f.i("sgt", count, 0)
+        f.when(some, lambda: f.fortran("getrf", rows, columns, turned, leading, chosen, f.info))
+        f.turn(turned, target, n, m, m, n)
+        f.loop(0, m, lambda i, _: f.store("i32", f.op(f"trunc i64 {i} to i32"), rank, i))
+
+        def exchange(i: str, _: list[str]) -> None:
+            there = f.i("sub", f.load("i32", chosen, i), 1, "i32")
+            f.store("i32", there, chosen, i)
+            other = f.op(f"sext i32 {there} to i64")
+            x, y = f.load("i32", rank, i), f.load("i32", rank, other)
+            f.store("i32", y, rank, i)
+            f.store("i32", x, rank, other)
+
+        f.loop(0, k, exchange)
+
+    return f.lanes(lane)
+
+
+def qr_steps(params: tuple[int, ...], dtype: Dtype) -> LibrarySteps:
+    """Return how stacks are factored; `params` are those of the library call."""
+    batch, m, n, full = params
+    k = min(m, n)
+    inner = m if full else k
+    row = max(n, inner, 1)
+    work = PANEL * max(m, n, 1)
+    room = Room.of(*(dtype.itemsize * c for c in (m * row, k, work)))
+    cost = 1500.0 + 5.0 * m * n + 0.3 * m * inner * k
+    sizes = (batch, m, n, inner, row, work)
+    return stack_steps(qr_text, (dtype.name,), (0, 1, 2), sizes, room, cost, max(m, n))
+
+
+def qr_text(dtype: str) -> str:
+    """Return the module of QR factorizations.
+
+    To LAPACK it is an LQ factorization: ``A^T = L Q'``, so that ``A = Q'^T L^T``.
+    """
+    f = MatrixKernel(dtype, 3, 6, 3)
+    a, q, r = f.buffers
+    m, n, inner, row, work = f.sizes[1:6]
+    k = f.least(m, n)
+    rows, columns, least, wanted = f.number(m), f.number(n), f.number(k), f.number(inner)
+    leading, space = f.leading(row), f.number(work)
+    name = "orglq" if f.parts == 1 else "unglq"
+
+    def lane(at: str, places: list[str]) -> None:
+        own, tau, memory = places
+        source = f.lane(a, at, f.i("mul", m, n))
+        to_q, to_r = f.lane(q, at, f.i("mul", m, inner)), f.lane(r, at, f.i("mul", inner, n))
+
+        def place(i: str) -> str:
+            return f.at(own, f.i("mul", i, row), f.element)
+
+        f.loop(
+            0, m, lambda i, _: f.copy(f.at(source, f.i("mul", i, n), f.element), place(i), n)
+        )
+        some = f.i("sgt", k, 0)
+
+        def factor() -> None:
+            f.fortran("gelqf", columns, rows, own, leading, tau, memory, space, f.info)
+
+        f.when(some, factor)
+
+        def of_r(i: str, _: list[str]) -> None:
+            target = f.at(to_r, f.i("mul", i, n), f.element)
+            start = f.least(i, n)
+            f.fill(target, start, 0.0)
+            full = f.i("slt", i, k)
+
+            def copy_rest() -> None:
+                x, y = (f.at(p, start, f.element) for p in (place(i), target))
+                f.copy(x, y, f.i("sub", n, start))
+
+            f.when(full, copy_rest, lambda: f.fill(target, n, 0.0))
+
+        f.loop(0, inner, of_r)
+
+        def unit() -> None:
+            # Without columns all of Q is free.
+            def one(i: str, _: list[str]) -> None:
+                at_i = f.i("mul", i, f.i("add", inner, 1))
+                f.store(f.scalar, float_text(1.0, f.scalar), to_q, f.i("mul", at_i, f.parts))
+
+            f.fill(to_q, f.i("mul", m, inner), 0.0)
+            f.loop(0, f.least(m, inner), one)
+
+        def of_q() -> None:
+            f.fortran(name, wanted, rows, least, own, leading, tau, memory, space, f.info)
+            f.loop(
+                0, m, lambda i, _: f.copy(place(i), f.at(to_q, f.i("mul", i, inner), f.element),
+                                          inner)
+            )  # fmt: skip
+
+        f.when(some, of_q, unit)
+
+    return f.lanes(lane)
