@@ -155,7 +155,7 @@ class _Axis:
         body = one[self.form.kind]
 
         def group(g: str, _: list[str]) -> None:
-            body(f.i("mul", g, self.form.lanes))
+            body(f.i("mul", f.unseen(g), self.form.lanes))
 
         f.loop(f.i("mul", "%begin", each), end, group)
         f.end()

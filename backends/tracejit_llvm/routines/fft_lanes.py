@@ -67,6 +67,7 @@ def write_segments(
         apart = f.i("mul", "%point", parts)
 
         def row(j: str, _: list[str]) -> None:
+            j = f.unseen(j)
             a = f.at(outside, f.i("mul", j, apart), scalar)
             b = f.at(inside, f.i("mul", j, parts * lanes), scalar)
             for h in range(parts):
@@ -116,7 +117,7 @@ def write_turned(
         def block(
             p: str, _: list[str], places: list[str] = places, h: int = h
         ) -> None:
-            p = f.least(p, back)
+            p = f.unseen(f.least(p, back))
             outside = [f.at(place, f.i("mul", p, parts), scalar) for place in places]
             row = f.at("%stage", f.i("mul", p, parts * lanes), scalar)
             inside = [f.at(row, (k * parts + h) * lanes, scalar) for k in range(many)]
@@ -176,6 +177,7 @@ def write_to_half(module: Module, scalar: str, lanes: int, odd: bool) -> None:
         v.write(read(k), at(k), "pairs", lanes)
 
     def two(k: str, _: list[str]) -> None:
+        k = f.unseen(k)
         mirror = f.i("sub", "%n", k)
         z, w = read(k), read(f.choose(f.i("eq", k, 0), 0, mirror))
         even = v.add(z[0], w[0]), v.sub(z[1], w[1])
@@ -214,6 +216,7 @@ def write_from_half(module: Module, scalar: str, lanes: int, odd: bool) -> None:
         write(f.i("sub", "%n", k), (x[0], v.neg(x[1])))
 
     def two(k: str, _: list[str]) -> None:
+        k = f.unseen(k)
         mirror = f.i("sub", "%n", k)
         a, b = read(k), read(mirror)
         even = v.add(a[0], b[0]), v.sub(a[1], b[1])

@@ -179,6 +179,7 @@ def write_pass(module: Module, one: Pass, scalar: str, lanes: int) -> None:
         return [first, *(f.at(first, step, scalar) for step in steps)]
 
     def some(p: str, q: str) -> None:
+        p, q = f.unseen(p), f.unseen(q)
         turns = f.at("%table", f.i("mul", p, 2 * (r - 1)), scalar)
         start = f.i("add", q, f.i("mul", p, "%s"))
         z = [v.read(place, one.source, x_apart) for place in at("%x", start, "%x.stride", x_steps)]

@@ -74,6 +74,14 @@ class Function(Code):
         """Append the greatest of two signed numbers."""
         return self.call("i64", "llvm.smax.i64", ("i64", str(a)), ("i64", str(b)))
 
+    def unseen(self, number: str) -> str:
+        """Append a number of which code generation does not know that a loop counts it.
+
+        It then looks for no other ways to walk through memory, which takes as long as all the
+        rest where there are many places.
+        """
+        return self.op(f'call i64 asm "", "=r,0"(i64 {number})')
+
     # ------------------------------------------------------------------ memory
     def at(self, base: str, index: str | int, kind: str) -> str:
         """Append the address of an element."""
