@@ -295,7 +295,7 @@ def hfftn(
     del overwrite_x, workers
     lengths, where = _several("hfftn", s, axes)
     norm = swapped_norm(norm or "backward")
-    return transforms.irfftn(conj(_operand("hfftn", x, plan)), s, axes, norm)
+    return transforms.irfftn(conj(_operand("hfftn", x, plan)), lengths, where, norm)
 
 
 def ihfftn(
@@ -329,7 +329,7 @@ def hfft2(
     del overwrite_x, workers
     lengths, where = _several("hfft2", s, axes)
     norm = swapped_norm(norm or "backward")
-    return transforms.irfftn(conj(_operand("hfft2", x, plan)), s, axes, norm)
+    return transforms.irfftn(conj(_operand("hfft2", x, plan)), lengths, where, norm)
 
 
 def ihfft2(
