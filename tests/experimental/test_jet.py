@@ -86,7 +86,7 @@ ROWS = np.array([[1], [0], [1]])
 
 NEAR_ZERO = """
 abs asin acos atan sin cos tan sinh cosh tanh asinh atanh exp exp2 expm1 erf erfc erf_inv
-logistic neg sign floor ceil trunc round
+logistic neg sign floor ceil trunc round erf_inv_of_uniform
 """
 POSITIVE = """
 log log1p log2 log10 sqrt rsqrt cbrt lgamma digamma gamma loggamma spence expi exp1 erfcx erfi dawsn

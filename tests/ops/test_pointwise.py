@@ -19,7 +19,13 @@ from tracejit.core.primitive import PRIMITIVES
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Linear, Zero
 from tracejit.ir.avals import ShapedArray
-from tracejit.ops import complex_numbers, factorials, hyperbolic, special  # noqa: F401  (rows)
+from tracejit.ops import (  # noqa: F401  (rows)
+    complex_numbers,
+    factorials,
+    hyperbolic,
+    normal_quantile,
+    special,
+)
 from tracejit.ops._called import CALLED
 from tracejit.transforms.jvp import jvp_flat
 from tracejit.transforms.linearize import vjp_flat
@@ -208,6 +214,7 @@ ROWS = [
     Row("erf", by_math(math.erf), FLOATS),
     Row("erfc", by_math(math.erfc), FLOATS),
     Row("erf_inv", scipy.special.erfinv, FLOATS, domain=OPEN),
+    Row("erf_inv_of_uniform", scipy.special.erfinv, FLOATS[2:], domain=OPEN),
     Row("lgamma", log_gamma, FLOATS, domain=POSITIVE),
     Row("digamma", scipy.special.psi, FLOATS, domain=POSITIVE),
     Row("polygamma", lambda x: scipy.special.polygamma(2, x), FLOATS, domain=POSITIVE,

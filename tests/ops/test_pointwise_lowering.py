@@ -15,7 +15,14 @@ from tracejit.core.primitive import PRIMITIVES
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import DTYPES
-from tracejit.ops import complex_numbers, factorials, hyperbolic, random_bits, special  # noqa: F401
+from tracejit.ops import (  # noqa: F401
+    complex_numbers,
+    factorials,
+    hyperbolic,
+    normal_quantile,
+    random_bits,
+    special,
+)
 
 I64 = DTYPES["i64"]
 
@@ -126,7 +133,7 @@ INT = np.array([-128, -127, -9, -8, -1, 0, 1, 2, 7, 8, 9, 127], np.int8)
 
 UNARY = """neg sqrt rsqrt cbrt floor ceil trunc round abs sign is_finite is_nan is_inf exp exp2
 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc
-erf_inv lgamma digamma logistic"""
+erf_inv erf_inv_of_uniform lgamma digamma logistic"""
 BINARY = """add sub mul div rem copysign nextafter max min eq ne lt le gt ge hypot atan2 pow xlogy
 xlog1py"""
 BITS = """add sub mul quot rem max min eq lt and or xor shift_left shift_right_logical

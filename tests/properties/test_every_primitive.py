@@ -27,6 +27,7 @@ from tracejit.ops.cumulative import cumlogsumexp
 from tracejit.ops.eig import eig
 from tracejit.ops.factorizations import cholesky, lu, qr
 from tracejit.ops.linalg import slogdet, solve
+from tracejit.ops.normal_quantile import erf_inv_of_uniform
 from tracejit.ops.random_bits import threefry2x32
 from tracejit.ops.spectral import eigh, svd
 from tracejit.ops.triangular import triangular_solve
@@ -174,7 +175,7 @@ REAL = {
     **{name: getattr(lax, name) for name in (
         "cbrt", "erf", "erfc", "erf_inv", "lgamma", "digamma", "logistic", "floor", "ceil",
     )},
-    "trunc": tnp.trunc,
+    "trunc": tnp.trunc, "erf_inv_of_uniform": erf_inv_of_uniform,
     "round": tnp.round, "polygamma": lambda x: special.polygamma(x, 1),
     "is_finite": tnp.isfinite, "is_nan": tnp.isnan, "is_inf": tnp.isinf,
     "reduce_max": lambda x: tnp.max(x, axis=0), "reduce_min": lambda x: tnp.min(x, axis=1),

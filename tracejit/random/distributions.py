@@ -37,30 +37,33 @@ from tracejit.ops.complex_numbers import abs_, complex_, sign
 from tracejit.ops.convert import bitcast_convert_type
 from tracejit.ops.cumulative import cumsum
 from tracejit.ops.logical import gt, le, lt, max_, or_, select, shift_right_logical
+from tracejit.ops.normal_quantile import erf_inv_of_uniform
 from tracejit.ops.reduction import argmax
 from tracejit.ops.sorting import sort, top_k
-from tracejit.ops.special import erf, erf_inv
+from tracejit.ops.special import erf
 from tracejit.ops.transcendental import log, log1p, tan
 from tracejit.random.keys import bits, split
 
 __all__ = [
-    "F32", "F64", "I32", "I64", "bernoulli", "categorical", "cauchy", "choice", "exponential",
-    "gumbel", "laplace", "logistic", "normal", "permutation", "rademacher", "randint",
-    "shuffle", "truncated_normal", "uniform",
+    "F32", "F64", "I32", "I64", "bernoulli", "categorical", "cauchy", "choice", "epsilon",
+    "exponential", "fitted", "float_dtype", "gumbel", "laplace", "logistic", "normal",
+    "permutation", "rademacher", "randint", "shuffle", "tiny", "truncated_normal", "two_keys",
+    "uniform",
 ]  # fmt: skip
 
 F32, F64 = DTYPES["f32"], DTYPES["f64"]
 I32, I64 = DTYPES["i32"], DTYPES["i64"]
 
 
-def _float_dtype(name: str, dtype: Any) -> np.dtype[Any]:
+def float_dtype(name: str, dtype: Any) -> np.dtype[Any]:
+    """Return the floating dtype that is asked for; float64 by default."""
     kind = dtype_or(dtype, F64)
     if not is_float(kind):
         raise DTypeError(f"{name}: dtype must be floating; got {kind}")
     return kind
 
 
-def _fit(name: str, x: Any, shape: tuple[int, ...]) -> Any:
+def fitted(name: str, x: Any, shape: tuple[int, ...]) -> Any:
     """Return a parameter of a distribution as it meets numbers of `shape`."""
     own = get_aval(x).shape
     if broadcast_shapes(name, own, shape) != shape:
@@ -68,7 +71,8 @@ def _fit(name: str, x: Any, shape: tuple[int, ...]) -> Any:
     return stretch(array_of(x), shape) if own else x
 
 
-def _two_keys(key: Any) -> tuple[Any, Any]:
+def two_keys(key: Any) -> tuple[Any, Any]:
+    """Return two keys made of one."""
     keys = split(key)
     return getitem(keys, 0), getitem(keys, 1)
 
@@ -89,9 +93,9 @@ def uniform(
     minval, maxval : scalars or arrays that broadcast to `shape`
         The interval.
     """
-    kind = _float_dtype("uniform", dtype)
+    kind = float_dtype("uniform", dtype)
     target = static_shape("uniform", shape)
-    low, high = (_fit("uniform", cast(operand(v), kind), target) for v in (minval, maxval))
+    low, high = (fitted("uniform", cast(operand(v), kind), target) for v in (minval, maxval))
     width = kind.itemsize * 8
     mantissa = 7 if kind.kind == "V" else np.finfo(kind).nmant
     drawn = 8 if mantissa < 8 else width
@@ -112,17 +116,24 @@ def normal(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     kind = dtype_or(dtype, F64)
     if is_complex(kind):
         part = F32 if kind.itemsize == 8 else F64
-        first, second = _two_keys(key)
+        first, second = two_keys(key)
         parts = complex_(normal(first, shape, part), normal(second, shape, part))
         return div(parts, kind.type(math.sqrt(2)))
-    kind = _float_dtype("normal", kind)
+    kind = float_dtype("normal", kind)
     u = uniform(key, shape, kind, np.nextafter(kind.type(-1), kind.type(0)), kind.type(1))
-    return mul(erf_inv(u), kind.type(math.sqrt(2)))
+    return mul(_quantile(u), kind.type(math.sqrt(2)))
+
+
+def _quantile(u: Any) -> Any:
+    kind = get_aval(u).dtype
+    if kind.itemsize > 2:
+        return erf_inv_of_uniform(u)
+    return cast(erf_inv_of_uniform(cast(u, F32)), kind)
 
 
 def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = None) -> Any:
     """Return numbers of the normal distribution within ``(lower, upper)``."""
-    kind = _float_dtype("truncated_normal", dtype)
+    kind = float_dtype("truncated_normal", dtype)
     low, high = cast(operand(lower), kind), cast(operand(upper), kind)
     if shape is None:
         shape = broadcast_shapes("truncated_normal", get_aval(low).shape, get_aval(high).shape)
@@ -130,7 +141,7 @@ def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype:
     root = kind.type(math.sqrt(2))
     u = uniform(key, target, kind, erf(div(low, root)), erf(div(high, root)))
     inside = nextafter(low, kind.type(np.inf)), nextafter(high, kind.type(-np.inf))
-    return clip(mul(erf_inv(u), root), *inside)
+    return clip(mul(_quantile(u), root), *inside)
 
 
 def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -> Any:
@@ -160,11 +171,11 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -
     low, beyond = _bound(minval, drawn, kind)
     high, past = _bound(maxval, drawn, kind)
     del beyond
-    low, high = _fit("randint", low, target), _fit("randint", high, target)
-    past = _fit("randint", past, target)
+    low, high = fitted("randint", low, target), fitted("randint", high, target)
+    past = fitted("randint", past, target)
     word = DTYPES[f"u{drawn.itemsize * 8}"]
     one = word.type(1)
-    keys = _two_keys(key)
+    keys = two_keys(key)
     upper, lower = (bits(k, target, word) for k in keys)
     span = cast(sub(high, low), word)
     empty = le(high, low)
@@ -212,7 +223,7 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Any:
     chance = chance if is_float(kind) else cast(chance, F64)
     kind = get_aval(chance).dtype
     target = get_aval(chance).shape if shape is None else static_shape("bernoulli", shape)
-    return lt(uniform(key, target, kind), _fit("bernoulli", cast(chance, kind), target))
+    return lt(uniform(key, target, kind), fitted("bernoulli", cast(chance, kind), target))
 
 
 def rademacher(key: Any, shape: Any = (), dtype: Any = None) -> Any:
@@ -224,41 +235,43 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = None) -> Any:
 
 def exponential(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Return numbers of the exponential distribution of mean 1."""
-    return neg(log1p(neg(uniform(key, shape, _float_dtype("exponential", dtype)))))
+    return neg(log1p(neg(uniform(key, shape, float_dtype("exponential", dtype)))))
 
 
 def gumbel(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Return numbers of the standard Gumbel distribution."""
-    kind = _float_dtype("gumbel", dtype)
-    return neg(log(neg(log(uniform(key, shape, kind, _tiny(kind), 1.0)))))
+    kind = float_dtype("gumbel", dtype)
+    return neg(log(neg(log(uniform(key, shape, kind, tiny(kind), 1.0)))))
 
 
-def _tiny(kind: np.dtype[Any]) -> Any:
+def tiny(kind: np.dtype[Any]) -> Any:
+    """Return the least normal number of a dtype."""
     return kind.type(1.1754943508222875e-38) if kind.kind == "V" else np.finfo(kind).tiny
 
 
-def _epsilon(kind: np.dtype[Any]) -> Any:
+def epsilon(kind: np.dtype[Any]) -> Any:
+    """Return the distance from 1 to the next number of a dtype."""
     return kind.type(2.0**-7) if kind.kind == "V" else np.finfo(kind).eps
 
 
 def laplace(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Return numbers of the standard Laplace distribution."""
-    kind = _float_dtype("laplace", dtype)
-    u = uniform(key, shape, kind, kind.type(-1) + _epsilon(kind), 1.0)
+    kind = float_dtype("laplace", dtype)
+    u = uniform(key, shape, kind, kind.type(-1) + epsilon(kind), 1.0)
     return mul(sign(u), log1p(neg(abs_(u))))
 
 
 def cauchy(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Return numbers of the standard Cauchy distribution."""
-    kind = _float_dtype("cauchy", dtype)
-    u = uniform(key, shape, kind, _epsilon(kind), 1.0)
+    kind = float_dtype("cauchy", dtype)
+    u = uniform(key, shape, kind, epsilon(kind), 1.0)
     return tan(mul(sub(u, kind.type(0.5)), kind.type(math.pi)))
 
 
 def logistic(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Return numbers of the standard logistic distribution."""
-    kind = _float_dtype("logistic", dtype)
-    u = uniform(key, shape, kind, _tiny(kind), 1.0)
+    kind = float_dtype("logistic", dtype)
+    u = uniform(key, shape, kind, tiny(kind), 1.0)
     return log(div(u, sub(kind.type(1), u)))
 
 
@@ -300,7 +313,7 @@ def _shuffled(key: Any, x: Any, axis: int) -> Any:
     aval = get_aval(x)
     rounds = math.ceil(3 * math.log(max(1, aval.size)) / math.log(2**32 - 1))
     for _ in range(rounds):
-        key, part = _two_keys(key)
+        key, part = two_keys(key)
         x = sort([bits(part, aval.shape), x], axis)[1]
     return x
 

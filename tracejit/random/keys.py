@@ -21,12 +21,15 @@ from tracejit.ops.random_bits import threefry2x32
 from tracejit.ops.shape import broadcast_in_dim, reshape
 from tracejit.ops.slicing import concatenate, slice_
 
-__all__ = ["PRNGKey", "bits", "fold_in", "key", "key_data", "split", "wrap_key_data"]
+__all__ = [
+    "PRNGKey", "bits", "clone", "fold_in", "key", "key_data", "key_impl", "split",
+    "wrap_key_data",
+]  # fmt: skip
 
 U8, U16, U32, U64 = (DTYPES[s] for s in ("u8", "u16", "u32", "u64"))
 
 
-def key(seed: Any) -> Any:
+def key(seed: Any, *, impl: Any = None) -> Any:
     """Return a key made of a seed.
 
     Parameters
@@ -34,11 +37,14 @@ def key(seed: Any) -> Any:
     seed : int, or integer scalar
         The seed; its low 32 bits, as in JAX with 32-bit integers, go into the second word, and
         for 64-bit arrays the high bits into the first.
+    impl : str, optional
+        The generator: threefry2x32, or its short name fry.
 
     Returns
     -------
     Array, shape (2,), uint32
     """
+    _check_impl("key", impl)
     x = operand(seed)
     aval = get_aval(x)
     if aval.shape or aval.dtype.kind not in "iub":
@@ -62,9 +68,26 @@ def key_data(keys: Any) -> Any:
     return array_of(keys)
 
 
-def wrap_key_data(key_bits_array: Any) -> Any:
-    """Return keys made of their words, which they are."""
+def wrap_key_data(key_bits_array: Any, *, impl: Any = None) -> Any:
+    """Return keys made of their words, which they are; `impl` is threefry2x32 or None."""
+    _check_impl("wrap_key_data", impl)
     return array_of(key_bits_array)
+
+
+def key_impl(keys: Any) -> str:
+    """Return the name of the generator of keys."""
+    del keys
+    return "threefry2x32"
+
+
+def clone(key: Any) -> Any:
+    """Return a key, equal to the one given; keys may be used as often as one likes."""
+    return array_of(key)
+
+
+def _check_impl(name: str, impl: Any) -> None:
+    if impl is not None and str(impl) not in ("threefry2x32", "fry"):
+        raise DTypeError(f"{name}: the generator is threefry2x32; got impl={impl!r}")
 
 
 def _words(name: str, key: Any) -> tuple[Any, Any]:
