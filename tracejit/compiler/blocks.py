@@ -222,8 +222,12 @@ class _Builder:
                 if n is not None and n not in numbers:
                     numbers.add(n)
                     pending.append(n)
-        found = (self.program.equations[n].source for n in sorted(numbers))
-        return tuple(dict.fromkeys(source for source in found if source is not None))
+        found: dict[Any, Source] = {}
+        for n in sorted(numbers):
+            source = self.program.equations[n].source
+            if source is not None:  # the hash of a code object takes long
+                found.setdefault((id(source.code), source.offset, source.scope), source)
+        return tuple(found.values())
 
     def _small_product(self, eq: Equation, loaders: list[Loader]) -> Loader:
         form = stacks(eq)

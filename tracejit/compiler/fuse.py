@@ -114,11 +114,15 @@ def decide(
     full = _costs(program, opaque, must)
     paths = _paths(program, opaque, must, full, lanes)
     candidates = must | {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
+    if len(candidates) == len(must):
+        return must
     # Which kernels come one after the other shows when it is known what is stored.
     paths = _paths(program, opaque, candidates, None, lanes)
-    candidates |= {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
+    more = candidates | {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
     # Forward again with exact costs: what became cheap because its operands are stored is inlined.
-    paths = _paths(program, opaque, candidates, None, lanes)
+    if len(more) > len(candidates):
+        candidates = more
+        paths = _paths(program, opaque, candidates, None, lanes)
     chosen = set(must)
     costs: dict[Var, float] = {}
     for n, eq in enumerate(program.equations):

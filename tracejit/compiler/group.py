@@ -49,6 +49,14 @@ def evaluate(k: LoopBuilder, tasks: Sequence[Task]) -> list[Region]:
 
     Loads of what a task of the same stage has just computed become its value.
     """
+    key = tuple(tasks)
+    found: list[Region] | None = k.evaluated.get(key)
+    if found is None:
+        found = k.evaluated[key] = _evaluated(k, tasks)
+    return found
+
+
+def _evaluated(k: LoopBuilder, tasks: Sequence[Task]) -> list[Region]:
     variables = domain(tasks[0].shape)
     index = tuple(s.index(v) for v in variables)
     regions = split(k, variables, lambda: [t.loader(index) for t in tasks])

@@ -160,6 +160,11 @@ class LoopBuilder:
     ----------
     natively : set of str
         The scalar operations that the backend emits.
+
+    Attributes
+    ----------
+    evaluated : dict
+        The regions of tasks, by the tasks that are computed together.
     """
 
     def __init__(self, natively: frozenset[str]) -> None:
@@ -171,6 +176,7 @@ class LoopBuilder:
         self.select = False
         self.reduced: set[IndexVar] = set()
         self.cut_reduced = False
+        self.evaluated: dict[Any, Any] = {}
         self._names = 0
 
     # ---------------------------------------------------------------- loaders

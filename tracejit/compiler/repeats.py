@@ -116,12 +116,13 @@ def _around(holds: np.ndarray[Any, Any], place: int) -> tuple[int, int]:
 
 
 def _places(equations: Sequence[Equation]) -> np.ndarray[Any, Any]:
-    """Return a number for each equation; those that were written in one place have the same."""
+    """Return a number for each equation; like ones written in one function have the same."""
     numbers: dict[Any, int] = {}
     out = []
     for eq in equations:
         source = eq.source
-        where = (id(eq.primitive),) if source is None else (id(eq.primitive), source[0], source[1])
+        # Not by the instruction: CPython notes another one when it has specialised a call.
+        where = id(eq.primitive), 0 if source is None else id(source.code)
         out.append(numbers.setdefault(where, len(numbers)))
     return np.array(out)
 

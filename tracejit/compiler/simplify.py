@@ -20,6 +20,8 @@ def simplify(program: Program) -> Program:
 
 
 def _inline(program: Program) -> Program:
+    if not any(eq.primitive.control or eq.primitive in callees for eq in program.equations):
+        return program
     env: dict[Var, Atom] = {}
     equations: list[Equation] = []
     constants = list(program.constants)
@@ -65,37 +67,34 @@ def _simplify_params(params: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _key(a: Atom) -> Any:
-    if isinstance(a, Literal):
-        return (repr(a.value), a.aval)
-    return a
-
-
 def _share(program: Program) -> Program:
     env: dict[Var, Var] = {}
     seen: dict[Any, tuple[Var, ...]] = {}
     equations = []
 
     def read(a: Atom) -> Atom:
-        return a if isinstance(a, Literal) else env.get(a, a)
+        return a if type(a) is Literal else env.get(a, a)  # type: ignore[arg-type]
 
     for eq in program.equations:
-        inputs = tuple(read(a) for a in eq.inputs)
+        primitive, inputs, params, outputs, _ = eq
+        if env:
+            inputs = tuple([read(a) for a in inputs])
+            eq = Equation(primitive, inputs, params, outputs, eq.source)
         # What is to be written piece by piece stays its own.
-        own = eq.primitive.effectful or eq.primitive.control or eq.primitive.name == "empty"
-        if not own:
-            key = (eq.primitive, tuple(_key(a) for a in inputs), tuple(eq.params.items()))
+        if not (primitive.effectful or primitive.control or primitive.name == "empty"):
+            operands = [(repr(a.value), a.aval) if type(a) is Literal else a for a in inputs]
+            key = (primitive, *operands, *params.items())
             try:
                 found = seen.get(key)
             except TypeError:  # a param that does not hash
                 found = None
             else:
                 if found is None:
-                    seen[key] = eq.outputs
+                    seen[key] = outputs
             if found is not None:
-                env.update(zip(eq.outputs, found, strict=True))
+                env.update(zip(outputs, found, strict=True))
                 continue
-        equations.append(eq._replace(inputs=inputs))
+        equations.append(eq)
     return program.replace(equations=equations, outputs=[read(a) for a in program.outputs])
 
 

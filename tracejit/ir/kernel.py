@@ -20,6 +20,7 @@ elements that no other iteration of the same kernel writes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -112,6 +113,10 @@ class Kernel:
 
     def text(self) -> str:
         """Return the canonical text: two kernels with equal texts are the same function."""
+        return self._text
+
+    @functools.cached_property
+    def _text(self) -> str:
         return "\n".join(_lines(self))
 
     @property

@@ -306,20 +306,36 @@ def convert(x: Expr, dtype: np.dtype[Any]) -> Expr:
     return _make("convert", (x,), dtype)
 
 
-def walk(roots: Iterable[Expr]) -> list[Expr]:
-    """Return every expression below `roots`, each once, operands before their users."""
+def walk(roots: Iterable[Expr]) -> tuple[Expr, ...]:
+    """Return every expression below `roots`, each once, operands before their users.
+
+    The last walks are kept, for one kernel is walked by many.
+    """
+    key = tuple(roots)
+    found = _walks.get(key)
+    if found is not None:
+        return found
     seen: set[Expr] = set()
     order: list[Expr] = []
-    stack = [(r, False) for r in roots]
+    stack: list[Expr | None] = [*key]
     while stack:
-        e, done = stack.pop()
-        if done:
-            order.append(e)
+        e = stack.pop()
+        if e is None:  # what stands below has its operands now
+            order.append(stack.pop())  # type: ignore[arg-type]
         elif e not in seen:
             seen.add(e)
-            stack.append((e, True))
-            stack.extend((a, False) for a in e.args if a not in seen)
-    return order
+            if e.args:
+                stack += (e, None, *e.args)
+            else:
+                order.append(e)
+    if len(_walks) >= _MAX_WALKS:
+        _walks.clear()
+    out = _walks[key] = tuple(order)
+    return out
+
+
+_walks: dict[tuple[Expr, ...], tuple[Expr, ...]] = {}
+_MAX_WALKS = 32
 
 
 def free_vars(e: Expr) -> frozenset[IndexVar]:

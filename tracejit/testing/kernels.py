@@ -62,7 +62,7 @@ class _Run:
         self.buffers = buffers
         self.sizes, self.floats = sizes, floats
         self.begin, self.end = begin, end
-        self.order: dict[Expr, list[Expr]] = {}
+        self.order: dict[Expr, tuple[Expr, ...]] = {}
 
     def integer(self, n: Integer) -> int:
         return int(self.sizes[n.number]) if isinstance(n, Size) else n
