@@ -22,6 +22,7 @@ from tracejit.core.interpreter import interpreting
 from tracejit.core.primitive import PRIMITIVES, Primitive
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ops import convolution, factorials, integrals, logical, special
+from tracejit.ops.bounds import check_index_p
 from tracejit.ops.constant import iota
 from tracejit.ops.cumulative import cumlogsumexp
 from tracejit.ops.eig import eig
@@ -246,6 +247,7 @@ OTHERS: dict[str, list[Sample]] = {
     "clamp": [Sample(lambda lo, x, hi: logical.clamp(0.5 * lo, x, hi), "fff")],
     "reduce_and": ints(lambda x: tnp.all(x, axis=0), "b"),
     "reduce_or": ints(lambda x: tnp.any(x, axis=1), "b"),
+    "check_index": ints(lambda x: check_index_p.bind(x, axis=0, length=3, source=None), "i"),
     "iota": ints(lambda x: x + iota(SHAPE, 1, "int64"), "i"),
     "threefry2x32": ints(lambda *words: threefry2x32(*words), "uuuu"),
     "name": both(lambda x: checkpoint_name(tnp.sin(x), "sine")),

@@ -94,4 +94,4 @@ class NanError(TracejitError, FloatingPointError):
 
 
 class BoundsError(TracejitError, IndexError):
-    """An index known at trace time is out of range."""
+    """An index is out of range: one known at trace time, or any under ``check_bounds``."""

@@ -9,7 +9,14 @@ from typing import Any
 
 from tracejit.backend.threads import default_threads
 
-__all__ = ["Settings", "amend_settings", "current_settings", "leave_settings", "scope_settings"]
+__all__ = [
+    "Settings",
+    "amend_settings",
+    "current_settings",
+    "leave_settings",
+    "scope_settings",
+    "traced_settings",
+]
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,8 @@ class Settings:
         Threads of compiled functions (``TRACEJIT_NUM_THREADS``).  They are the process's.
     debug_nans : bool
         Whether an operation that makes a NaN raises (``TRACEJIT_DEBUG_NANS``).
+    check_bounds : bool
+        Whether an index that is out of range when it is known raises (``TRACEJIT_CHECK_BOUNDS``).
     cache_dir : str or None
         The folder of compiled code, empty for none (``TRACEJIT_CACHE_DIR``); the platform's place
         for caches by default.  It is the process's.
@@ -29,13 +38,19 @@ class Settings:
 
     num_threads: int
     debug_nans: bool
+    check_bounds: bool
     cache_dir: str | None
+
+
+def _flag(name: str) -> bool:
+    return os.environ.get(name, "0") not in ("", "0")
 
 
 def _from_environment() -> Settings:
     return Settings(
         num_threads=default_threads(),
-        debug_nans=os.environ.get("TRACEJIT_DEBUG_NANS", "0") not in ("", "0"),
+        debug_nans=_flag("TRACEJIT_DEBUG_NANS"),
+        check_bounds=_flag("TRACEJIT_CHECK_BOUNDS"),
         cache_dir=os.environ.get("TRACEJIT_CACHE_DIR"),
     )
 
@@ -47,6 +62,12 @@ _scoped: ContextVar[Settings | None] = ContextVar("settings", default=None)
 def current_settings() -> Settings:
     """Return the settings of the innermost scope, or those of the process."""
     return _scoped.get() or _process
+
+
+def traced_settings() -> tuple[Any, ...]:
+    """Return the settings on which it depends what is traced."""
+    now = current_settings()
+    return (now.check_bounds,)
 
 
 def scope_settings(changes: dict[str, Any]) -> Token[Settings | None]:

@@ -4,7 +4,8 @@ An index is first read into a :class:`Plan`: new axes become axes of length 1 of
 that then every item takes one axis.  Fixed ints and slices are windows (``slice``, ``flip``,
 ``reshape``), traced ints are ``dynamic_slice``, arrays of ints ``gather``.
 
-What is known to be out of range raises; what is only traced is clamped.
+What is known to be out of range raises; what is only traced is clamped, and raises under
+``check_bounds``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tracejit.numpy.promotion import (
 )
 from tracejit.ops import slicing
 from tracejit.ops.arithmetic import add
+from tracejit.ops.bounds import check_index
 from tracejit.ops.indexing import gather
 from tracejit.ops.logical import lt, select
 from tracejit.ops.shape import broadcast_in_dim, reshape, transpose
@@ -236,6 +238,8 @@ def _read_item(item: Any, axis: int, length: int, check: bool) -> Any:
     value = host_value(item)
     if value is None:
         at = from_start(item, length)
+        if check:
+            at = check_index(at, axis, length)
         return Many(at, False) if get_aval(item).shape else Dynamic(at)
     if np.ndim(value) == 0:
         number = int(value.__index__() if not isinstance(value, np.ndarray) else value)

@@ -30,6 +30,7 @@ from tracejit.numpy.promotion import (
 from tracejit.numpy.reductions import sum as sum_of
 from tracejit.ops import indexing, sorting
 from tracejit.ops.arithmetic import add, mul, quot, rem, sub
+from tracejit.ops.bounds import check_index
 from tracejit.ops.constant import iota
 from tracejit.ops.logical import (
     and_,
@@ -190,6 +191,8 @@ def take_along_axis(
                 f"axis {axis} of length {length}"
             )
     index = from_start(index, length)
+    if mode is None and value is None:
+        index = check_index(index, axis, length)
     shape = broadcast_shapes(
         "take_along_axis",
         tuple(1 if i == axis else d for i, d in enumerate(own)),

@@ -20,6 +20,7 @@ from tracejit.core.devices import default_place, device_at
 from tracejit.core.errors import DeviceError, DTypeError, StructureError
 from tracejit.core.interpreter import active
 from tracejit.core.pytree import PyTreeDef, keystr, tree_flatten, tree_flatten_with_path
+from tracejit.core.settings import traced_settings
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program
@@ -304,7 +305,7 @@ class JitFunction:
         """Return the entry of a signature, made on first use."""
         place, settled = self._where(leaves, args, kwargs)
         static = None if self._plain else self._static(args, kwargs)
-        key = (treedef, static, place, settled, *avals)
+        key = (treedef, static, place, settled, traced_settings(), *avals)
         entry = self._entries.get(key)
         if entry is None:
             entry = self._enter(key, args, kwargs, tuple(avals), place, settled)
@@ -376,7 +377,7 @@ class JitFunction:
             place = self._destination.place
             leaves = [device_put(x, place) if isinstance(x, (Array, Tracer)) else x for x in leaves]
         static = None if self._plain else self._static(args, kwargs)
-        key = ("recorded", treedef, static, place, named_axes(), *avals)
+        key = ("recorded", treedef, static, place, named_axes(), traced_settings(), *avals)
         entry = self._entries.get(key)
         if entry is None or any(isinstance(v, Tracer) for _, v in entry.program.constants):
             # What closes over a tracer of an outer trace is staged anew in each.

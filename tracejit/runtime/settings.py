@@ -8,12 +8,14 @@ from typing import Any
 
 from tracejit.backend.diskcache import choose_cache_dir
 from tracejit.control.nan_checks import NanChecks
+from tracejit.control.stepwise import PassThrough
 from tracejit.core.interpreter import bottom, current, current_interpreter, interpreting
 from tracejit.core.settings import (
     Settings,
     current_settings,
     leave_settings,
     scope_settings,
+    traced_settings,
 )
 from tracejit.runtime.backends import get_backend
 from tracejit.runtime.placement import HOST_BACKEND
@@ -36,6 +38,13 @@ class settings(contextlib.ContextDecorator):
         printed again), so that the operation within is named.  What ``where`` and ``vmap`` of
         ``cond`` compute in vain counts, unless it is part of a jitted function.  Calls are slower.
         ``TRACEJIT_DEBUG_NANS=1`` sets it for the thread that imports tracejit.
+    check_bounds : bool, optional
+        Whether indices of ``x[i]``, ``x.at[i]``, ``take`` and ``take_along_axis`` that are out of
+        range raise :class:`~tracejit.core.errors.BoundsError` with the user's line also where they
+        are not known at trace time, unless a `mode` says what else to do.  Otherwise such reads are
+        clamped and such writes left out.  What ``where`` and ``vmap`` of ``cond`` compute in vain
+        counts.  Jitted functions are traced anew; their calls, and each look at indices, are
+        slower.  ``TRACEJIT_CHECK_BOUNDS=1``.
     cache_dir : str or Path, optional
         The folder where compiled code is kept between processes; ``""`` for nowhere.  It holds for
         the whole process as long as the block lasts.  ``TRACEJIT_CACHE_DIR``.
@@ -59,12 +68,16 @@ class settings(contextlib.ContextDecorator):
         *,
         num_threads: int | None = None,
         debug_nans: bool | None = None,
+        check_bounds: bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"settings: num_threads must be at least 1; got {num_threads}")
         folder = None if cache_dir is None else os.fspath(cache_dir)
-        given = {"num_threads": num_threads, "debug_nans": debug_nans, "cache_dir": folder}
+        given = {
+            "num_threads": num_threads, "debug_nans": debug_nans, "check_bounds": check_bounds,
+            "cache_dir": folder,
+        }  # fmt: skip
         self._changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
         self._open: list[contextlib.ExitStack] = []
 
@@ -73,7 +86,7 @@ class settings(contextlib.ContextDecorator):
 
     def __enter__(self) -> Settings:
         stack = contextlib.ExitStack()
-        before = current_settings()
+        before, traced = current_settings(), traced_settings()
         if "num_threads" in self._changes:
             _use_threads(self._changes["num_threads"])
             stack.callback(_use_threads, before.num_threads)
@@ -81,6 +94,8 @@ class settings(contextlib.ContextDecorator):
             stack.callback(choose_cache_dir, choose_cache_dir(self._changes["cache_dir"]))
         stack.callback(leave_settings, scope_settings(self._changes))
         now = current_settings()
+        if traced_settings() != traced:  # calls that are quick belong to other settings
+            stack.enter_context(interpreting(PassThrough(current_interpreter())))
         if now.debug_nans and not before.debug_nans:
             stack.enter_context(interpreting(NanChecks(current_interpreter())))
         self._open.append(stack)
