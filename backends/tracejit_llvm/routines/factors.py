@@ -8,6 +8,12 @@ import numpy as np
 
 from tracejit_llvm.routines.calls import LibrarySteps
 from tracejit_llvm.routines.matrices import MatrixKernel, Room, stack_steps
+from tracejit_llvm.routines.small_matrices import (
+    is_small,
+    small_cholesky_text,
+    small_lu_text,
+    small_steps,
+)
 from tracejit_llvm.text import float_text
 
 __all__ = ["cholesky_steps", "cholesky_text", "lu_steps", "lu_text", "qr_steps", "qr_text"]
@@ -19,7 +25,10 @@ PANEL = 64
 
 def cholesky_steps(params: tuple[int, ...], dtype: Dtype) -> LibrarySteps:
     """Return how stacks are factored; `params` are those of the library call."""
-    _, n = params
+    batch, n = params
+    if is_small(dtype, batch, n):
+        cost = 30.0 + 20.0 * n * n
+        return small_steps(small_cholesky_text, (dtype.name, n), (0, 1), (batch,), cost)
     cost = 300.0 + 2.0 * n * n + 0.05 * n**3
     return stack_steps(cholesky_text, (dtype.name,), (0, 1), params, Room.of(), cost, n)
 
@@ -54,7 +63,10 @@ def cholesky_text(dtype: str) -> str:
 
 def lu_steps(params: tuple[int, ...], dtype: Dtype) -> LibrarySteps:
     """Return how stacks are factored; `params` are those of the library call."""
-    _, m, n = params
+    batch, m, n = params
+    if m == n and is_small(dtype, batch, n):
+        cost = 50.0 + 30.0 * n * n
+        return small_steps(small_lu_text, (dtype.name, n), (0, 1, 2, 3), (batch,), cost)
     cost = 500.0 + 4.0 * m * n + 0.08 * m * n * min(m, n)
     room = Room.of(m * n * dtype.itemsize)
     return stack_steps(lu_text, (dtype.name,), (0, 1, 2, 3), params, room, cost, max(m, n))

@@ -8,6 +8,12 @@ import numpy as np
 
 from tracejit_llvm.routines.calls import LibrarySteps
 from tracejit_llvm.routines.matrices import MatrixKernel, Room, stack_steps
+from tracejit_llvm.routines.small_matrices import (
+    is_small,
+    small_lu_solve_text,
+    small_steps,
+    small_triangular_text,
+)
 
 __all__ = ["lu_solve_steps", "lu_solve_text", "triangular_steps", "triangular_text"]
 
@@ -76,6 +82,11 @@ def triangular_steps(params: tuple[int, ...], dtype: Dtype) -> LibrarySteps:
     batch, n, k, left, *how = params
     if not n * k:
         return LibrarySteps(())
+    if is_small(dtype, batch, n, k):
+        lower, trans, _, unit = map(bool, how)
+        cost = 50.0 + 10 * n * n + 10 * n * k
+        small = (dtype.name, n, bool(left), lower, trans, unit)
+        return small_steps(small_triangular_text, small, (0, 1, 2), (batch, k), cost)
     vector = bool(left) and k == 1
     arguments = (dtype.name, bool(left), *map(bool, how), vector)
     return stack_steps(
@@ -108,6 +119,10 @@ def lu_solve_steps(params: tuple[int, ...], dtype: Dtype) -> LibrarySteps:
     batch, n, k, trans = params
     if not n * k:
         return LibrarySteps(())
+    if is_small(dtype, batch, n, k):
+        cost = 50.0 + 20 * n * n + 20 * n * k
+        small = (dtype.name, n, bool(trans))
+        return small_steps(small_lu_solve_text, small, (1, 2, 3, 4), (batch, k), cost)
     room = Room.of(n * k * dtype.itemsize)
     return stack_steps(
         lu_solve_text, (dtype.name, bool(trans), k == 1), (1, 2, 3, 4), (batch, n, k), room,
