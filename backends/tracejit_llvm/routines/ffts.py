@@ -4,7 +4,8 @@
 an axis                       way
 ============================  ====================================================================
 usual                         groups of neighbouring transforms in the lanes (:mod:`.fft_axis`)
-of few transforms, or long    ``[n1, n2]``: along the first, turned, along the second (Bailey 1990)
+of few transforms, or long    ``[n1, n2]``: along the first, turned, along the second (Bailey 1990);
+                              of real rows, those of half the length (:mod:`.fft_halves`)
 ============================  ====================================================================
 
 Results do not depend on the number of threads: what is in a lane does not depend on the others.
@@ -33,6 +34,7 @@ from tracejit_llvm.routines.calls import (
     aligned,
 )
 from tracejit_llvm.routines.fft_axis import TABLES, AxisForm, axis_text
+from tracejit_llvm.routines.fft_halves import PIECE, halves_text
 from tracejit_llvm.routines.fft_passes import RADICES
 
 __all__ = ["fft_steps", "radices_of"]
@@ -232,6 +234,10 @@ class _Call:
             split = self.split(n, lanes)
             if split is not None:
                 return self.bailey(lanes, n, split, places, scale)
+        if kind != "complex" and inner == 1 and not n % 2:
+            split = self.split(n // 2, lanes)
+            if split is not None:
+                return self.halved(kind, lanes, n // 2, split, places, scale)
         source, target = (
             Side(lanes, 0, rows, 1) if inner == 1 else Side(inner, rows * inner, 1, inner)
             for rows in (have, want)
@@ -260,6 +266,26 @@ class _Call:
             (between, places[1]), scale,
         )  # fmt: skip
         return [self.step(first, n), self.step(second)]
+
+    def halved(
+        self, kind: str, lanes: int, n: int, n1: int, places: tuple[Place, Place], scale: float
+    ) -> list[LibraryStep]:
+        """Return the steps of few or long real rows, of ``2 n`` points."""
+        forward = kind == "forward"
+        between = self.reserve(lanes * n * 2 * self.dtype.itemsize)
+        ends = (between, places[1]) if forward else (places[0], between)
+        pieces = -(-n // (2 * self.lanes * PIECE))
+        name = "to_half" if forward else "from_half"
+        half = LibraryStep(
+            LibraryFunction(halves_text, (self.scalar, self.lanes), name),
+            (ends[0].slot, ends[1].slot),
+            (n, pieces, ends[0].offset, ends[1].offset, int(forward and self.kind != REAL_FORWARD)),
+            lanes * pieces, lanes * n * 0.5, True,
+            _half_turns(n, self.sign).astype(self.dtype),
+        )  # fmt: skip
+        if forward:
+            return [*self.bailey(lanes, n, n1, (places[0], between), scale / 2), half]
+        return [half, *self.bailey(lanes, n, n1, (between, places[1]), scale)]
 
     def step(self, axis: Axis, turned: int = 0) -> LibraryStep:
         """Return the launch for an axis.
@@ -300,8 +326,7 @@ class _Call:
             floats += tables
             around = own + tables[0].size
         elif real and not odd:
-            turns = _roots(2 * n, np.arange(n // 2 + 1))
-            floats.append((turns if self.sign > 0 else turns.conj()).view(np.float64))
+            floats.append(_half_turns(n, self.sign))
         sizes = (
             lanes, groups, each, arena, at, buffer, n, axis.places[0].offset,
             axis.places[1].offset, *source, *target, *axis.rows, passes.places[0][1],
@@ -321,6 +346,13 @@ class _Call:
                 return side, "rows"
             return Side(1, side.lane, 1, 1), "segments"
         return side, "segments" if side.period % self.lanes else "columns"
+
+
+@lru_cache(maxsize=16)
+def _half_turns(n: int, sign: float) -> Array:
+    """Return by what the transform of odd places is turned, beside that of even ones."""
+    turns = _roots(2 * n, np.arange(n // 2 + 1))
+    return (turns if sign > 0 else turns.conj()).view(np.float64)
 
 
 @lru_cache(maxsize=16)
