@@ -1,9 +1,10 @@
 """Memory: addresses, loads and stores.
 
 An address is the buffer, then one sum of terms for each region that they are constant in, then a
-constant.  Along the vector variable a step of 1 is a vector load, of -1 a reversed one, a short one
-vector loads of which some lanes are kept, anything else a gather.  A load moves out of a loop only
-if the loop does not write its buffer and the load would run anyway.
+constant.  Along the vector variable a step of 1 is a vector load, of -1 a reversed one, of 2 among
+pairs (the parts of complex numbers) two vectors that are parted, another short one vector loads of
+which some lanes are kept, anything else a gather.  A load moves out of a loop only if the loop does
+not write its buffer and the load would run anyway.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from tracejit.ir.dtypes import is_bool
 from tracejit.ir.kernel import Store
-from tracejit.ir.scalar import Expr, Integer, Size, split_affine
+from tracejit.ir.scalar import Expr, Integer, Size, raw, split_affine
 from tracejit_llvm.regions import Regions, Value
 from tracejit_llvm.text import Code, element, integers, memory, spread, suffix, vector
 
@@ -155,6 +156,8 @@ class Memory(Regions):
         least = max([lanes.depth, place, *(v.depth for _, v in vectors)])
         depth = self._load_depth(buffer, least)
         code = self.regions[depth].code
+        if coefficient == 2 and not vectors and self.kernel.buffers[buffer].pairs:
+            return self._load_pairs(e, pointer, place, known, depth)
         n = lanes.width
         full = vector(scalar, n)
         names = []
@@ -176,6 +179,99 @@ class Memory(Regions):
                 )  # fmt: skip
             names.append(self._as_bool(code, e.dtype, name, n))
         return Value(tuple(names), True, depth)
+
+    def _load_pairs(self, e: Expr, pointer: str, place: int, known: int, depth: int) -> Value:
+        """Load the real and the imaginary parts of neighbours; both are remembered."""
+        lanes = self.lanes
+        assert lanes is not None
+        code, scalar, size = self.regions[depth].code, memory(e.dtype), e.dtype.itemsize
+        n, wide = lanes.width, vector(scalar, 2 * lanes.width)
+        parts: tuple[list[str], list[str]] = [], []
+        for p in range(lanes.parts):
+            mask = self._doubled(code, p)
+            shift = known - known % 2 + 2 * p * n
+            at = pointer
+            if shift:
+                at = self.pure(place, f"getelementptr {scalar}, ptr {pointer}, i64 {shift}")
+            if mask is None:
+                both = code.op(f"load {wide}, ptr {at}, align {size}")
+            else:
+                both = code.call(
+                    wide, f"llvm.masked.load.{suffix(scalar, 2 * n)}.p0", ("ptr", at),
+                    ("i32", str(size)), (vector("i1", 2 * n), mask), (wide, "zeroinitializer"),
+                )  # fmt: skip
+            for part, names in enumerate(parts):
+                order = integers(range(part, 2 * n, 2), "i32")
+                names.append(
+                    code.op(f"shufflevector {wide} {both}, {wide} poison, <{n} x i32> {order}")
+                )
+        values = [Value(tuple(names), True, depth) for names in parts]
+        offset = e.args[0]
+        constant_, coefficients = offset.attr  # of the parity of what is known: the rest is even
+        twin = raw("affine", offset.args, offset.dtype, (constant_ ^ 1, coefficients))
+        self.remember(raw("load", (twin,), e.dtype, e.attr), values[1 - known % 2], depth)
+        return values[known % 2]
+
+    def _doubled(self, code: Code, p: int) -> str | None:
+        """Return the mask of a part for pairs, if it has one."""
+        lanes = self.lanes
+        assert lanes is not None
+        if not lanes.masks:
+            return None
+        flags = vector("i1", lanes.width)
+        order = integers((k // 2 for k in range(2 * lanes.width)), "i32")
+        return code.op(
+            f"shufflevector {flags} {lanes.masks[p]}, {flags} poison, "
+            f"<{2 * lanes.width} x i32> {order}"
+        )
+
+    def stores_pairs(self, first: Store, second: Store) -> bool:
+        """Whether two stores write the real and the imaginary parts of neighbours."""
+        lanes = self.lanes
+        if lanes is None or first.buffer != second.buffer or first.offset.op != "affine":
+            return False
+        if not self.kernel.buffers[first.buffer].pairs or second.offset.op != "affine":
+            return False
+        (known, coefficients), (after, others) = first.offset.attr, second.offset.attr
+        if isinstance(known, Size) or after != known + 1 or known % 2:
+            return False
+        terms = zip(first.offset.args, coefficients, strict=True)
+        steps_ = [c for t, c in terms if t.op == "index" and t.attr is lanes.var]
+        moving = any(
+            self.memo[t].vector
+            for t in first.offset.args
+            if not (t.op == "index" and t.attr is lanes.var)
+        )
+        same = (first.offset.args, coefficients) == (second.offset.args, others)
+        return steps_ == [2] and same and not moving
+
+    def store_pairs(self, code: Code, s: Store, real: Value, imag: Store, other: Value) -> None:
+        """Store the real and the imaginary parts of neighbours, interleaved."""
+        lanes = self.lanes
+        assert lanes is not None
+        dtype = self.kernel.buffers[s.buffer].dtype
+        scalar, size, n = memory(dtype), dtype.itemsize, lanes.width
+        pointer, place, _, _, known = self._place(s.buffer, s.offset, scalar)
+        full, wide = vector(scalar, n), vector(scalar, 2 * n)
+        order = integers((k // 2 + (k % 2) * n for k in range(2 * n)), "i32")
+        parts = zip(self.spread(s.value, real), self.spread(imag.value, other), strict=True)
+        for p, (x, y) in enumerate(parts):
+            mask = self._doubled(code, p)
+            shift = known + 2 * p * n
+            at = pointer
+            if shift:
+                at = self.pure(place, f"getelementptr {scalar}, ptr {pointer}, i64 {shift}")
+            both = code.op(f"shufflevector {full} {x}, {full} {y}, <{2 * n} x i32> {order}")
+            if mask is None:
+                code.line(f"store {wide} {both}, ptr {at}, align {size}")
+                continue
+            kinds = [wide, "ptr", "i32", vector("i1", 2 * n)]
+            intrinsic = f"llvm.masked.store.{suffix(scalar, 2 * n)}.p0"
+            self.module.declare("void", intrinsic, kinds)
+            code.line(
+                f"call void @{intrinsic}({wide} {both}, ptr {at}, i32 {size}, "
+                f"{vector('i1', 2 * n)} {mask})"
+            )
 
     def _as_bool(self, code: Code, dtype: np.dtype[Any], name: str, n: int) -> str:
         if not is_bool(dtype):

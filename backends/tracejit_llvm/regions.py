@@ -58,6 +58,7 @@ class Regions:
         self.memo: dict[Any, Any] = {}
         self.lanes: Lanes | None = None
         self._reads: dict[Expr, frozenset[int]] = {}
+        self._depths: dict[str, int] = {}
         self.push(Code(self.module, "entry"), frozenset(), False)
 
     # ---------------------------------------------------------------- regions
@@ -114,10 +115,15 @@ class Regions:
         return self._reads[e]
 
     def pure(self, depth: int, text: str) -> str:
-        """Return the result of an instruction on indices or pointers, emitted once."""
+        """Return the result of an instruction on indices or pointers, emitted once.
+
+        Once more where it is only known further inside, as when the literals of two variables of
+        loops that are written out make the same text.
+        """
         found = self.memo.get(text)
-        if found is None:
+        if found is None or self._depths[found] > depth:
             found = self.regions[depth].code.op(text)
+            self._depths[found] = depth
             self.remember(text, found, depth)
         return str(found)
 

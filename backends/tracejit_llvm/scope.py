@@ -174,6 +174,15 @@ class Scope(Memory):
                 self.value(t)
             ready.append((s, value))
         code = self.code
-        for s, value in ready:
-            self.store(code, s, value)
+        done = False
+        for n, (s, value) in enumerate(ready):
+            if done:
+                done = False
+                continue
+            following = ready[n + 1] if n + 1 < len(ready) else None
+            done = following is not None and self.stores_pairs(s, following[0])
+            if done and following is not None:
+                self.store_pairs(code, s, value, *following)
+            else:
+                self.store(code, s, value)
         self.forget(frozenset(s.buffer for s in group))

@@ -11,10 +11,11 @@ from tracejit.compiler.lift import SMALL
 from tracejit.compiler.simplify import simplify
 from tracejit.control.call import call
 from tracejit.ir.avals import ShapedArray
-from tracejit.ir.plan import Copy, Launch, all_steps
+from tracejit.ir.plan import Copy, Launch, LibraryCall, all_steps
 from tracejit.ops.arithmetic import add, div, mul, sub
+from tracejit.ops.complex_numbers import abs_, conj
 from tracejit.ops.contraction import dot_general
-from tracejit.ops.logical import lt, select
+from tracejit.ops.logical import eq, lt, select
 from tracejit.ops.shape import broadcast_in_dim, reduce_sum, reshape, transpose
 from tracejit.ops.slicing import concatenate, flip, pad, roll_axis, slice_
 from tracejit.ops.transcendental import exp, sin
@@ -177,10 +178,24 @@ def test_narrow_floats_are_rounded_where_they_are_stored(check: Any) -> None:
     check(lambda x: [mul(add(x, x), x)], x, rtol=2e-3)
 
 
-def test_complex_numbers_run_by_callback(check: Any) -> None:
-    x = array(4, 5) + 1j * array(4, 5)
-    compiled = check(lambda x: [mul(x, x)], x)
-    assert compiled.plan.kernels == ()
+def test_complex_numbers_are_fused_by_parts(check: Any) -> None:
+    x = array(40, 50) + 1j * array(40, 50)
+
+    def f(x: Any) -> list[Any]:
+        moved = roll_axis(slice_(mul(x, conj(x)), (0, 1), (40, 41)), 1, 0)
+        return [moved, reduce_sum(mul(x, exp(x)), (1,)), eq(x, 0j), abs_(x)]
+
+    compiled = check(f, x)
+    assert all(isinstance(step, Launch) for step in compiled.plan.steps)
+    assert "in f64 pairs" in compiled.loops
+
+
+@pytest.mark.parametrize("shapes", [((3, 4), (4, 5)), ((30, 40), (40, 50)), ((60,), (60,))])
+def test_complex_products_are_real_ones(check: Any, shapes: Any) -> None:
+    x, y = (array(*s) + 1j * array(*s) for s in shapes)
+    numbers = (((x.ndim - 1,), (0,)), ((), ()))
+    compiled = check(lambda x, y: [dot_general(x, y, numbers)], x, y)
+    assert all(isinstance(step, Launch | LibraryCall) for step in compiled.plan.steps)
 
 
 def test_outputs_that_are_inputs_constants_or_literals(check: Any) -> None:

@@ -22,6 +22,7 @@ from tracejit.compiler.memory import (
     in_place_pairs,
     last_uses,
 )
+from tracejit.compiler.parts import separated
 from tracejit.compiler.schedule import Draft, schedule
 from tracejit.compiler.values import Block, Group, Opaque, Value
 from tracejit.core.primitive import impl
@@ -356,7 +357,7 @@ class _Assembler:
         for v in written & read:
             buffers[numbers[v]][1] = "inout"
         kernel, sizes, floats = lift(
-            draft.body, [(v, mode) for v, mode in buffers], numbers
+            separated(draft.body), [(v, mode) for v, mode in buffers], numbers
         )
         text = kernel.text()
         number = self.by_text.setdefault(text, len(self.kernels))

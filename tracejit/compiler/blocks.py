@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.compiler.complex_sums import split_sums
 from tracejit.compiler.contract import SMALL_MATRIX, canonicalise, stacks
 from tracejit.compiler.fuse import decide, is_written_out
 from tracejit.compiler.group import group_tasks
 from tracejit.compiler.libraries import library_call
-from tracejit.compiler.loaders import Loader, LoopBuilder, NeedStore, NotNative, computing
+from tracejit.compiler.loaders import Loader, LoopBuilder, NeedStore, NotNative
 from tracejit.compiler.values import Block, Group, Item, Opaque, Task, Value
 from tracejit.core.primitive import lower
-from tracejit.ir.dtypes import is_complex, is_float
+from tracejit.ir.dtypes import is_inexact
 from tracejit.ir.plan import Note
 from tracejit.ir.program import Atom, Equation, Literal, Program, Source, Var, sub_programs
 from tracejit.ir.target import Target
@@ -34,7 +35,7 @@ def build_block(program: Program, target: Target) -> Block:
     Parameters
     ----------
     program : Program
-        Without calls; contractions canonical.
+        Without calls; contractions canonical, sums real.
     target : Target
         What kernels and libraries can do.
     """
@@ -55,7 +56,7 @@ class _Builder:
             bodies = [p for _, p in sub_programs(eq.params)]
             if eq.primitive.control and bodies:
                 self.bodies[n] = tuple(
-                    build_block(canonicalise(p), target) for p in bodies
+                    build_block(split_sums(canonicalise(p)), target) for p in bodies
                 )
 
     def _why_opaque(self, eq: Equation) -> str:
@@ -63,8 +64,6 @@ class _Builder:
             return "control flow"
         if eq.primitive.effectful:
             return "an effect"
-        if any(is_complex(a.aval.dtype) for a in (*eq.inputs, *eq.outputs)):
-            return "a library call" if library_call(eq, self.target) else "complex numbers"
         if eq.primitive.name == "dot_general":
             return self._why_library(eq)
         why = lower.absent.get(eq.primitive, "")
@@ -144,16 +143,12 @@ class _Builder:
             return self._constant(a.aval, np.asarray(a.value, a.aval.dtype))
         return self.values[a]
 
-    def _loader(self, a: Atom, owner: Equation) -> Loader:
+    def _loader(self, a: Atom) -> Loader:
         if isinstance(a, Literal):
             return self.k.constant(a.value, a.aval.dtype)
         found = self.env.get(a)
         if found is None:
-            try:
-                found = self.k.load(self.values[a])
-            except NotNative as error:
-                error.owner = owner
-                raise
+            found = self.k.load(self.values[a])
             self.env[a] = found
             self.vars[id(found)] = [a]
         return found
@@ -184,7 +179,7 @@ class _Builder:
     def _native(
         self, n: int, eq: Equation, stored: set[Var], items: list[Task | Item]
     ) -> None:
-        loaders = [self._loader(a, eq) for a in eq.inputs]
+        loaders = [self._loader(a) for a in eq.inputs]
         try:
             if eq.primitive.name == "dot_general":
                 result = self._small_product(eq, loaders)
@@ -202,11 +197,6 @@ class _Builder:
             self.vars[id(loader)] = [v]
             if v in stored:
                 value = Value(v.aval)
-                try:
-                    computing(v.aval.dtype)
-                except NotNative as error:
-                    error.owner = eq
-                    raise
                 items.append(Task(value, loader, loader.reduces, self._sources(n)))
                 self.values[v] = value
             else:
@@ -272,7 +262,8 @@ class _Builder:
                 block.notes.append(Note(f"{eq.primitive}: not fused: {why}", eq.source))
         for eq in self.program.equations:
             for v in eq.outputs:
-                if v in stored and v not in outputs and is_float(v.aval.dtype) and v.aval.size > 1:
+                tells = is_inexact(v.aval.dtype) and v.aval.size > 1
+                if v in stored and v not in outputs and tells:
                     why = (
                         "reductions are not computed again" if v in reductions
                         else f"{readers[v]} reads it" if v in readers

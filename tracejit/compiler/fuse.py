@@ -16,6 +16,7 @@ import math
 from collections.abc import Set
 
 from tracejit.compiler.loaders import WRITTEN_OUT
+from tracejit.ir.dtypes import is_complex
 from tracejit.ir.program import Equation, Program, Var
 from tracejit.ir.scalar import COSTS
 
@@ -29,6 +30,9 @@ REPEATED = 3
 
 FEW_LANES = 8
 """Elements that do not fill a vector."""
+
+PARTS = 3
+"""How much dearer a complex operation is than a real one, about."""
 
 _MANY = 64
 _SHAPE_OPS = frozenset(
@@ -46,7 +50,10 @@ def _own_cost(eq: Equation) -> float:
         return 0.5
     if name == "threefry2x32":
         return 100.0
-    return float(COSTS.get(name, 4))
+    if name in ("complex", "real", "imag", "conj"):
+        return 0.5
+    cost = float(COSTS.get(name, 4))
+    return PARTS * cost if any(is_complex(a.aval.dtype) for a in eq.inputs) else cost
 
 
 def is_written_out(eq: Equation) -> bool:

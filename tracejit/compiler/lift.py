@@ -13,9 +13,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tracejit.compiler.values import Value
 from tracejit.ir import scalar as s
-from tracejit.ir.dtypes import is_float
+from tracejit.ir.dtypes import is_complex, is_float, real_of
 from tracejit.ir.kernel import Accumulator, BufferParam, For, Kernel, Reduce, Statement, Store
 from tracejit.ir.scalar import Expr, IndexVar, Loop, Size
 
@@ -147,6 +149,10 @@ def _telling(x: float) -> bool:
     return abs(mantissa) == 0.5 and abs(exponent) <= 5
 
 
+def _parameter(dtype: np.dtype[Any], mode: str) -> BufferParam:
+    return BufferParam(real_of(dtype), mode, is_complex(dtype))
+
+
 def lift(
     body: Sequence[Statement], buffers: Sequence[tuple[Value, str]], numbers: dict[Value, int]
 ) -> tuple[Kernel, tuple[int, ...], tuple[float, ...]]:
@@ -164,7 +170,7 @@ def lift(
     lifter = _Lifter(numbers)
     lifted = tuple(lifter.statement(st) for st in body)
     kernel = Kernel(
-        tuple(BufferParam(v.aval.dtype, mode) for v, mode in buffers),
+        tuple(_parameter(v.aval.dtype, mode) for v, mode in buffers),
         lifted,
         len(lifter.size_values),
         tuple(dtype for _, dtype in lifter.floats),

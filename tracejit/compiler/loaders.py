@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.compiler import complex_scalars as complexes
 from tracejit.compiler.values import Value
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
@@ -61,8 +62,6 @@ class NeedStore(Exception):
 
 def computing(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype in which kernels compute values of `dtype`."""
-    if is_complex(dtype):
-        raise NotNative("complex numbers")
     return F32 if dtype in _NARROW else dtype
 
 
@@ -208,14 +207,22 @@ class LoopBuilder:
 
     def pointwise(self, op: str, *operands: Loader) -> Loader:
         """Apply a scalar operation; operands of rank 0 stretch."""
-        if op not in self.natively:
-            raise NotNative(op)
-        shape = max((x.aval.shape for x in operands), key=len)
         last = operands[-1].aval.dtype
-        dtype = BOOL if op in COMPARISONS else last
-        computing(dtype)
-        computing(last)
+        self._check(op, last)
+        if complexes.concerns(op, last):
+            dtype = complexes.result_dtype(op, last)
+        else:
+            dtype = BOOL if op in COMPARISONS else last
+        shape = max((x.aval.shape for x in operands), key=len)
         return Pointwise(self, op, operands, ShapedArray(shape, dtype))
+
+    def _check(self, op: str, dtype: np.dtype[Any]) -> None:
+        """Refuse an operation that kernels do not have for operands of `dtype`."""
+        if not complexes.concerns(op, dtype):
+            if op not in self.natively:
+                raise NotNative(op)
+        elif is_complex(dtype) and op not in complexes.FUNCTIONS and op not in ("real", "imag"):
+            raise NotNative(f"{op} of complex numbers")
 
     def constant(self, value: Any, dtype: Any) -> Loader:
         """Return a rank-0 loader of a constant."""
@@ -236,6 +243,8 @@ class LoopBuilder:
             return x
         if 0 < math.prod(x.aval.shape[a] for a in axes) <= WRITTEN_OUT:
             return self._written_out(op, x, axes)
+        if is_complex(dtype):
+            raise NotNative(f"{op} of complex numbers over axes")
         variables = {a: self.fresh(x.aval.shape[a]) for a in axes}
         kept = tuple(d for a, d in enumerate(x.aval.shape) if a not in variables)
 
@@ -283,7 +292,8 @@ class LoopBuilder:
     def reduce_index(self, op: str, x: Loader, axis: int, dtype: Any) -> Loader:
         """Return the index along `axis` of the first extreme: op argmax or argmin."""
         v = self.fresh(x.aval.shape[axis])
-        computing(x.aval.dtype)
+        if is_complex(x.aval.dtype):
+            raise NotNative(f"{op} of complex numbers")
 
         def body(index: Index) -> Expr:
             i = s.index(v)
@@ -298,8 +308,10 @@ class LoopBuilder:
 
     def apply(self, op: str, *args: Expr) -> Expr:
         """Apply a scalar operation to scalars."""
-        if op not in self.natively:
-            raise NotNative(op)
+        dtype = args[-1].dtype
+        self._check(op, dtype)
+        if complexes.concerns(op, dtype):
+            return complexes.apply(self.apply, op, args)
         return s.apply(op, *args)
 
     def scalar(self, value: Any, dtype: Any) -> Expr:
@@ -309,6 +321,8 @@ class LoopBuilder:
     def apply_convert(self, x: Expr, dtype: Any) -> Expr:
         """Convert a scalar as NumPy does; to narrow floats it is rounded and widened again."""
         narrow = computing(dtype)
+        if dtype in _NARROW and is_complex(x.dtype):
+            x = s.real(x)
         if dtype in _NARROW and x.dtype != dtype:
             if x.op != "const":
                 x = s.convert(x, dtype)

@@ -4,6 +4,7 @@
 repeats         equal steps in a row: a few of them are compiled           ``repeats.py``
 simplify        inline calls; drop repeated and dead equations             ``simplify.py``
 canonicalise    contractions into the form of a matrix library             ``contract.py``
+split sums      sums of complex numbers into those of their parts          ``complex_sums.py``
 decide          what is stored, and what is recomputed where it is read    ``fuse.py``
 lower           equations into loaders, what has no loops set apart        ``blocks.py``
 split regions   piecewise domains cut into boxes                           ``regions.py``
@@ -11,6 +12,7 @@ group           tasks of one domain into one kernel                        ``gro
 schedule        loop order, vectors, blocks of long reductions             ``schedule.py``
 plan memory     in-place writes, the arena, the buffers of loops           ``memory.py``
 assemble        slots, kernels, steps                                      ``assemble.py``
+split parts     complex elements into real and imaginary parts             ``parts.py``
 lift            sizes and literals become arguments                        ``lift.py``
 ==============  =========================================================  ================
 """
@@ -21,6 +23,7 @@ from collections.abc import Sequence
 
 from tracejit.compiler.assemble import assemble
 from tracejit.compiler.blocks import build_block
+from tracejit.compiler.complex_sums import split_sums
 from tracejit.compiler.contract import canonicalise
 from tracejit.compiler.repeats import equal_trips, plan_of_trips
 from tracejit.compiler.simplify import simplify
@@ -32,8 +35,8 @@ __all__ = ["compile_program", "prepare"]
 
 
 def prepare(program: Program) -> Program:
-    """Return `program` simplified, with canonical contractions, its sub-programs too."""
-    return canonicalise(simplify(program))
+    """Return `program` simplified, with canonical contractions and real sums."""
+    return split_sums(canonicalise(simplify(program)))
 
 
 def compile_program(program: Program, target: Target, donated: Sequence[bool] = ()) -> Plan:

@@ -44,10 +44,15 @@ __all__ = [
 
 
 class BufferParam(NamedTuple):
-    """A buffer argument: its element type, and ``"in"``, ``"out"`` or ``"inout"``."""
+    """A buffer argument: its element type, and ``"in"``, ``"out"`` or ``"inout"``.
+
+    Of `pairs` there is an even number of elements, the real and the imaginary parts of complex
+    numbers; where an even offset may be read (or written) so may the next.
+    """
 
     dtype: np.dtype[Any]
     mode: str
+    pairs: bool = False
 
 
 class Store(NamedTuple):
@@ -144,7 +149,8 @@ def expressions(statement: Statement) -> list[Expr]:
 
 def _lines(kernel: Kernel) -> list[str]:
     params = [
-        f"b{n}: {b.mode} {short_name(b.dtype)}" for n, b in enumerate(kernel.buffers)
+        f"b{n}: {b.mode} {short_name(b.dtype)}{' pairs' if b.pairs else ''}"
+        for n, b in enumerate(kernel.buffers)
     ]
     params += [f"n{n}" for n in range(kernel.n_sizes)]
     params += [f"f{n}: {short_name(d)}" for n, d in enumerate(kernel.floats)]

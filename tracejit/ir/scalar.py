@@ -18,11 +18,17 @@ convert    none                                        (operand,); dtype is the 
 bitcast    none                                        (operand,); dtype is the result's
 select     none                                        (condition, then, otherwise)
 reduce     ``(op, loops)``: before scheduling only     (body,) or (value, index) for arg-reductions
+complex    none: before assembly only                  (real part, imaginary part)
+real       none: before assembly only                  (a complex load,)
+imag       none: before assembly only                  (a complex load,)
 =========  ==========================================  =========================================
 
 Coefficients, constants and loop bounds are ints, or :class:`Size` once sizes are arguments.
 Kernels compute in bool, int8 to uint64, float32 and float64; float16 and bfloat16 exist in loads,
-stores and converts alone.
+stores and converts alone.  A complex value is a ``complex`` of two real expressions or a load; all
+that is computed is computed with the parts (:mod:`tracejit.compiler.complex_scalars`), and when
+kernels are assembled, complex loads and stores become those of their parts
+(:mod:`tracejit.compiler.parts`).
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_float
+from tracejit.ir.dtypes import DTYPES, complex_of, is_bool, is_complex, is_float, real_of
 
 __all__ = [
     "COMPARISONS",
@@ -46,7 +52,10 @@ __all__ = [
     "const",
     "convert",
     "free_vars",
+    "imag",
     "index",
+    "pair",
+    "real",
     "substitute",
     "walk",
 ]
@@ -128,6 +137,9 @@ def raw(op: str, args: tuple[Expr, ...], dtype: np.dtype[Any], attr: Any = None)
 
 def const(value: Any, dtype: np.dtype[Any]) -> Expr:
     """Return a constant; -0.0, nan and inf keep their bits."""
+    if is_complex(dtype):
+        number, part = complex(value), real_of(dtype)
+        return pair(const(number.real, part), const(number.imag, part))
     if is_bool(dtype):
         value = bool(value)
     elif is_float(dtype):
@@ -155,6 +167,24 @@ class _Number(NamedTuple):
 def value_of(e: Expr) -> Any:
     """Return the Python number of a ``const``."""
     return e.attr.value
+
+
+def pair(x: Expr, y: Expr) -> Expr:
+    """Return the complex number with these real and imaginary parts."""
+    return _make("complex", (x, y), complex_of(x.dtype))
+
+
+def real(e: Expr) -> Expr:
+    """Return the real part of a complex expression."""
+    return e.args[0] if e.op == "complex" else _make("real", (e,), real_of(e.dtype))
+
+
+def imag(e: Expr) -> Expr:
+    """Return the imaginary part of a complex expression."""
+    return e.args[1] if e.op == "complex" else _make("imag", (e,), real_of(e.dtype))
+
+
+_PARTS: dict[str, Callable[..., Expr]] = {"complex": pair, "real": real, "imag": imag}
 
 
 def index(var: IndexVar) -> Expr:
@@ -242,6 +272,8 @@ def apply(op: str, *args: Expr) -> Expr:
     KeyError
         If `op` is not in the vocabulary.
     """
+    if op in _PARTS:
+        return _PARTS[op](*args)
     COSTS[op]
     a = args[0]
     if op == "select":
@@ -250,6 +282,8 @@ def apply(op: str, *args: Expr) -> Expr:
             return x if value_of(c) else y
         if x is y:
             return x
+        if is_complex(x.dtype):
+            return pair(apply(op, c, real(x), real(y)), apply(op, c, imag(x), imag(y)))
         return _make(op, args, x.dtype)
     if op in COMPARISONS:
         if len(args) == 2 and args[0].op == args[1].op == "const":
@@ -293,8 +327,16 @@ def convert(x: Expr, dtype: np.dtype[Any]) -> Expr:
     """Return `x` converted to `dtype` as NumPy converts (floats to ints truncate)."""
     if x.dtype is dtype or x.dtype == dtype:
         return x
-    if is_complex(dtype) or is_complex(x.dtype):
-        raise TypeError("scalar expressions are real")
+    if is_complex(dtype):
+        part = real_of(dtype)
+        if is_complex(x.dtype):
+            return pair(convert(real(x), part), convert(imag(x), part))
+        return pair(convert(x, part), const(0.0, part))
+    if is_complex(x.dtype):
+        if not is_bool(dtype):
+            return convert(real(x), dtype)
+        zero = const(0.0, real_of(x.dtype))
+        return apply("or", apply("ne", real(x), zero), apply("ne", imag(x), zero))
     if x.op == "const":
         v = value_of(x)
         if is_float(dtype) or is_bool(dtype):

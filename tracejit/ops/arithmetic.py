@@ -2,8 +2,7 @@
 
 ``abs`` and ``sign`` are in :mod:`tracejit.ops.complex_numbers`, what chooses by comparing
 (``max``, ``min``, ``clamp``) in :mod:`tracejit.ops.logical`, and ``pow`` in
-:mod:`tracejit.ops.transcendental`: their derivatives need what is defined there.  Complex
-numbers are computed by NumPy; the lowering rules here are for real dtypes.
+:mod:`tracejit.ops.transcendental`: their derivatives need what is defined there.
 """
 
 from __future__ import annotations

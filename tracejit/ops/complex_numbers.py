@@ -21,9 +21,6 @@ from tracejit.ops.shape import unbroadcast
 
 __all__ = ["abs_", "complex_", "conj", "imag", "real", "sign"]
 
-COMPLEX_LOWER = "complex numbers are computed by the array library, through the counted callback"
-
-
 def real(x: Any) -> Any:
     """Real part; `x` itself if it is real.
 
@@ -51,7 +48,6 @@ real_p = define_pointwise(
     dtype=_part_dtype("real"),
     jvp=[lambda t, out, x: real(t)],
     transpose=lambda ct, x: (complex_(ct, scalar_like(ct, 0)),),
-    lower=COMPLEX_LOWER,
 )
 
 
@@ -77,7 +73,6 @@ imag_p = define_pointwise(
     dtype=_part_dtype("imag"),
     jvp=[lambda t, out, x: imag(t)],
     transpose=lambda ct, x: (complex_(scalar_like(ct, 0), neg(ct)),),
-    lower=COMPLEX_LOWER,
 )
 
 
@@ -131,7 +126,6 @@ complex_p = define_pointwise(
     dtype=_complex_dtype,
     jvp=[_complex_jvp_part(False), _complex_jvp_part(True)],
     transpose=_complex_transpose,
-    lower=COMPLEX_LOWER,
 )
 
 
@@ -157,7 +151,6 @@ conj_p = define_pointwise(
     dtype=same_dtype("conj", is_complex, "complex"),
     jvp=[lambda t, out, x: conj(t)],
     transpose=lambda ct, x: (conj(ct),),
-    lower=COMPLEX_LOWER,
 )
 
 

@@ -84,10 +84,10 @@ class _Run:
         for step in steps:
             if isinstance(step, Launch):
                 kernel = self.plan.kernels[step.kernel]
-                # A pointer may stand for a value of another dtype of the same width.
+                # A pointer may stand for a value of another dtype of the same width, and kernels
+                # see complex numbers as pairs.
                 buffers = [
-                    self.view(n).view(p.dtype) if self.plan.slots[n].kind == "pointer"
-                    else self.view(n)
+                    self.view(n).view(p.dtype)
                     for n, p in zip(step.slots, kernel.buffers, strict=True)
                 ]
                 run_kernel(kernel, buffers, step.sizes, step.floats, 0, step.rows)
