@@ -22,6 +22,7 @@ from tracejit.core.described import Described
 from tracejit.core.devices import tally
 from tracejit.core.errors import DonatedError, DTypeError, TracejitError
 from tracejit.core.interpreter import bottom
+from tracejit.core.scalars import aval_of_scalar
 from tracejit.ir.avals import ShapedArray
 
 __all__ = [
@@ -286,7 +287,7 @@ def _restore_on(buf: np.ndarray[Any, Any], weak: bool, device: str) -> Array:
 def from_numpy(x: Any, weak: bool = False) -> Array:
     """Return an Uncommitted array with a copy of the elements of `x`."""
     array = np.array(x, order="C", copy=True)
-    aval = ShapedArray(array.shape, array.dtype, weak)
+    aval = aval_of_scalar(x) if weak else ShapedArray(array.shape, array.dtype)
     if array.dtype is not aval.dtype:
         array = array.astype(aval.dtype)
     return uncommitted(aval, array)

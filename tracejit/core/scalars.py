@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracejit.core.errors import DTypeError
+from tracejit.core.settings import current_settings
 from tracejit.ir.avals import ShapedArray
 
 __all__ = ["PYTHON_SCALARS", "aval_of_scalar"]
@@ -14,6 +15,15 @@ PYTHON_SCALARS: dict[type[Any], ShapedArray] = {
     int: ShapedArray((), "int64", True),
     float: ShapedArray((), "float64", True),
     complex: ShapedArray((), "complex128", True),
+}
+
+"""The types of Python scalars, and their avals where the default float is float64."""
+
+_WEAK: dict[tuple[type[Any], str], ShapedArray] = {
+    (float, "float64"): PYTHON_SCALARS[float],
+    (complex, "float64"): PYTHON_SCALARS[complex],
+    (float, "float32"): ShapedArray((), "float32", True),
+    (complex, "float32"): ShapedArray((), "complex64", True),
 }
 
 
@@ -27,6 +37,8 @@ def aval_of_scalar(x: Any) -> ShapedArray:
     """
     for kind, aval in PYTHON_SCALARS.items():
         if isinstance(x, kind):
+            if kind is float or kind is complex:
+                return _WEAK[kind, current_settings().default_float]
             if kind is int and not -(2**63) <= x < 2**64:
                 raise DTypeError(f"the int {x} does not fit in 64 bits; use a float")
             if kind is int and x >= 2**63:

@@ -7,12 +7,17 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from tracejit.backend.threads import default_threads
+from tracejit.ir.dtypes import DTYPES
 
 __all__ = [
     "Settings",
     "amend_settings",
+    "checked_float",
     "current_settings",
+    "default_float",
     "leave_settings",
     "scope_settings",
     "traced_settings",
@@ -29,6 +34,9 @@ class Settings:
         Threads of compiled functions (``TRACEJIT_NUM_THREADS``).  They are the process's.
     debug_nans : bool
         Whether an operation that makes a NaN raises (``TRACEJIT_DEBUG_NANS``).
+    default_float : {"float64", "float32"}
+        What Python floats are, and what functions make that are not told otherwise
+        (``TRACEJIT_DEFAULT_FLOAT``).
     check_bounds : bool
         Whether an index that is out of range when it is known raises (``TRACEJIT_CHECK_BOUNDS``).
     cache_dir : str or None
@@ -38,8 +46,26 @@ class Settings:
 
     num_threads: int
     debug_nans: bool
+    default_float: str
     check_bounds: bool
     cache_dir: str | None
+
+
+_FLOATS = {"float64": DTYPES["f64"], "float32": DTYPES["f32"]}
+
+
+def checked_float(name: Any) -> str:
+    """Return the name of a default float.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    found = str(getattr(name, "__name__", None) or getattr(name, "name", None) or name)
+    if found not in _FLOATS:
+        raise ValueError(f"settings: default_float must be float64 or float32; got {name!r}")
+    return found
 
 
 def _flag(name: str) -> bool:
@@ -50,6 +76,7 @@ def _from_environment() -> Settings:
     return Settings(
         num_threads=default_threads(),
         debug_nans=_flag("TRACEJIT_DEBUG_NANS"),
+        default_float=checked_float(os.environ.get("TRACEJIT_DEFAULT_FLOAT") or "float64"),
         check_bounds=_flag("TRACEJIT_CHECK_BOUNDS"),
         cache_dir=os.environ.get("TRACEJIT_CACHE_DIR"),
     )
@@ -67,7 +94,12 @@ def current_settings() -> Settings:
 def traced_settings() -> tuple[Any, ...]:
     """Return the settings on which it depends what is traced."""
     now = current_settings()
-    return (now.check_bounds,)
+    return (now.default_float, now.check_bounds)
+
+
+def default_float() -> np.dtype[Any]:
+    """Return the dtype of Python floats, and of arrays that are made without one."""
+    return _FLOATS[current_settings().default_float]
 
 
 def scope_settings(changes: dict[str, Any]) -> Token[Settings | None]:

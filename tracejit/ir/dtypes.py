@@ -214,7 +214,7 @@ def _promote_strong(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     return result
 
 
-_WEAK_DEFAULT = {0: _BOOL, 1: DTYPES["i64"], 2: DTYPES["f64"], 3: DTYPES["c128"]}
+_I64 = DTYPES["i64"]
 
 
 def promote(operands: Iterable[tuple[np.dtype[Any], bool]]) -> tuple[np.dtype[Any], bool]:
@@ -245,5 +245,5 @@ def promote(operands: Iterable[tuple[np.dtype[Any], bool]]) -> tuple[np.dtype[An
     if weak_rank > kind_rank(strong):
         if weak_rank == 3 and is_float(strong):
             return complex_of(strong), False
-        return _WEAK_DEFAULT[weak_rank], False
+        return (_I64 if weak_rank == 1 else weak_dtype), False
     return strong, False

@@ -16,7 +16,8 @@ from tracejit.core.array import Array, Uncommitted, from_numpy, is_lent
 from tracejit.core.devices import default_place, device_at, place_of
 from tracejit.core.errors import ShapeError
 from tracejit.core.interpreter import bottom
-from tracejit.core.scalars import PYTHON_SCALARS
+from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
+from tracejit.core.settings import default_float
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_inexact, is_integer
 from tracejit.numpy.division import power
@@ -120,13 +121,13 @@ def array(
 def as_array(x: Any, dtype: Any = None, ndmin: int = 0) -> Any:
     """Return :func:`array` as an array that goes where it is used."""
     if dtype is not None and type(x) in PYTHON_SCALARS:
-        x = from_numpy(np.asarray(x, dtype_or(dtype, F64)))
+        x = from_numpy(np.asarray(x, dtype_or(dtype)))
     elif type(x) in PYTHON_SCALARS:
-        x = from_numpy(x)  # an array is strong, as in NumPy
+        x = from_numpy(np.asarray(x, aval_of_scalar(x).dtype))  # an array is strong, as in NumPy
     elif isinstance(x, (list, tuple)) and not len(x):
-        x = from_numpy(np.zeros((0,)))
+        x = from_numpy(np.zeros((0,), default_float()))
     elif dtype is not None and isinstance(x, (np.ndarray, np.generic)):
-        x = from_numpy(np.asarray(x).astype(dtype_or(dtype, F64)))
+        x = from_numpy(np.asarray(x).astype(dtype_or(dtype)))
     else:
         x = array_of(x)
     return _finished(x, dtype, ndmin)
@@ -166,7 +167,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     x = array_of(x)
     if device is not None:
         x = device_put(x, place_of(device))
-    return convert_element_type(x, dtype_or(dtype, F64))
+    return convert_element_type(x, dtype_or(dtype))
 
 
 def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
@@ -220,12 +221,12 @@ def _full(shape: tuple[int, ...], fill_value: Any, dtype: Any) -> Any:
 
 def zeros(shape: Any, dtype: Any = float, *, device: Any = None) -> Any:
     """As :func:`numpy.zeros`."""
-    return made_at(device, full_op, static_shape("zeros", shape), 0, dtype_or(dtype, F64))
+    return made_at(device, full_op, static_shape("zeros", shape), 0, dtype_or(dtype))
 
 
 def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
     """As :func:`numpy.ones`."""
-    return made_at(device, full_op, static_shape("ones", shape), 1, dtype_or(dtype, F64))
+    return made_at(device, full_op, static_shape("ones", shape), 1, dtype_or(dtype))
 
 
 def empty(shape: Any, dtype: Any = float, *, device: Any = None) -> Any:
@@ -327,7 +328,7 @@ def _linspace(
     # At least float64 or what the bounds have, as NumPy: bounds of integers are floats.
     first, last, _ = promote_operands([first, last, float(num)])
     if not is_inexact(get_aval(first).dtype):
-        first, last = cast(first, F64), cast(last, F64)
+        first, last = cast(first, default_float()), cast(last, default_float())
     own = get_aval(first).dtype
     first, last = cast(first, own), cast(last, own)
     result = dtype_or(dtype, own)
@@ -411,7 +412,7 @@ def unit_matrix(N: int, M: int | None = None, k: int = 0, dtype: Any = float) ->
     """Return :func:`eye` as an array that goes where it is used."""
     shape = (int(N), int(N if M is None else M))
     on = eq(iota(shape, 1, I64), add_op(iota(shape, 0, I64), np.int64(k)))
-    return convert_element_type(on, dtype_or(dtype, F64))
+    return convert_element_type(on, dtype_or(dtype))
 
 
 def identity(n: int, dtype: Any = None) -> Any:
@@ -422,7 +423,7 @@ def identity(n: int, dtype: Any = None) -> Any:
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = float) -> Any:
     """As :func:`numpy.tri`."""
     below = _below((int(N), int(N if M is None else M)), k)
-    return committed(convert_element_type(below, dtype_or(dtype, F64)))
+    return committed(convert_element_type(below, dtype_or(dtype)))
 
 
 def _below(shape: tuple[int, ...], k: int) -> Any:

@@ -16,13 +16,15 @@ from tracejit.core.array import Array, Uncommitted, from_numpy, host_array
 from tracejit.core.devices import default_place
 from tracejit.core.errors import DTypeError, ShapeError, TracejitError
 from tracejit.core.interpreter import bottom
-from tracejit.core.scalars import PYTHON_SCALARS
+from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
+from tracejit.core.settings import default_float
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import (
     DTYPES,
     bfloat16,
     canonical,
+    complex_of,
     is_bool,
     is_complex,
     is_float,
@@ -119,12 +121,21 @@ def _from_sequence(xs: Sequence[Any]) -> Any:
         array = np.asarray(_on_host(xs))
         if array.dtype == object:
             raise DTypeError(f"a nested sequence must be regular and numeric; got {str(xs)[:60]}")
+        if is_inexact(array.dtype) and _is_python(xs):
+            array = array.astype(aval_of_scalar(array.flat[0].item()).dtype, copy=False)
         return from_numpy(array)
     parts = arrays_of(promote_operands([operand(x) for x in xs]))
     shapes = {get_aval(x).shape for x in parts}
     if len(shapes) != 1:
         raise ShapeError(f"the elements of a sequence must have one shape; got {sorted(shapes)}")
     return concatenate([expand_dims(x, 0) for x in parts], 0)
+
+
+def _is_python(xs: Any) -> bool:
+    """Whether a sequence has Python scalars alone, so that their default decides."""
+    if isinstance(xs, (list, tuple)):
+        return all(map(_is_python, xs))
+    return type(xs) in PYTHON_SCALARS
 
 
 def arrays_of(xs: Sequence[Any]) -> list[Any]:
@@ -232,7 +243,7 @@ def float_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
     bool, int8 and uint8 become float16, int16 and uint16 float32, other integers float64.
     """
-    return dtype if is_inexact(dtype) else _FLOAT_OF.get(dtype, _F64)
+    return dtype if is_inexact(dtype) else _FLOAT_OF.get(dtype) or default_float()
 
 
 def common_dtype(xs: Sequence[Any]) -> tuple[np.dtype[Any], bool]:
@@ -247,7 +258,7 @@ def common_inexact(xs: Sequence[Any]) -> tuple[np.dtype[Any], bool]:
     pairs = [(a.dtype, a.weak) for a in avals]
     dtype, weak = promote(pairs)
     if weak:
-        return (dtype if is_inexact(dtype) else _F64), True
+        return (dtype if is_inexact(dtype) else default_float()), True
     strong = max(kind_rank(d) for d, w in pairs if not w)
     if strong < 2 and any(w and kind_rank(d) > strong for d, w in pairs):
         return float_of(dtype), False  # a Python scalar of a higher kind decides
@@ -305,10 +316,17 @@ def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype
 
 
-def dtype_or(dtype: Any, otherwise: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype that an argument ``dtype=`` asks for, or `otherwise` for ``None``."""
+def dtype_or(dtype: Any, otherwise: np.dtype[Any] | None = None) -> np.dtype[Any]:
+    """Return the dtype that an argument ``dtype=`` asks for, or `otherwise` for ``None``.
+
+    Python's ``float`` asks for the default float, which `otherwise` is if it is not given.
+    """
     if dtype is None:
-        return otherwise
+        return otherwise or default_float()
+    if dtype is float:
+        return default_float()
+    if dtype is complex:
+        return complex_of(default_float())
     own = getattr(dtype, "dtype", None)  # a ScalarType, or something with elements
     dtype = own if isinstance(own, np.dtype) else dtype
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.core.errors import ShapeError
+from tracejit.core.settings import default_float
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import (
     DTYPES,
@@ -240,7 +241,7 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
 
 
 def _mean_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype if is_inexact(dtype) else DTYPES["f64"]
+    return dtype if is_inexact(dtype) else default_float()
 
 
 def mean(

@@ -13,6 +13,7 @@ import numpy as np
 
 from tracejit.core.array import Array
 from tracejit.core.errors import DTypeError
+from tracejit.core.settings import default_float
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_float, is_inexact, is_integer
 from tracejit.numpy.promotion import (
@@ -258,9 +259,10 @@ def _true_divide(
     if dtype is not None:
         xs = [cast(x, np.dtype(dtype)) for x in xs]
     elif not is_inexact(get_aval(xs[0]).dtype):
-        # Not the smaller floats of `sin`: quotients of integers are float64 whatever their width.
+        # Not the smaller floats of `sin`: quotients of integers do not depend on their width.
         weak = all(get_aval(x).weak for x in xs)
-        xs = [float(x) if weak and isinstance(x, (bool, int)) else cast(x, F64) for x in xs]
+        dtype = default_float()
+        xs = [float(x) if weak and isinstance(x, (bool, int)) else cast(x, dtype) for x in xs]
     return arithmetic.div(*broadcast("true_divide", xs))
 
 

@@ -73,7 +73,7 @@ def _inverted(key: Any, first: Any, ratio: Callable[[Any], Any]) -> Any:
         k, weight, rest = state
         return tnp.any((rest >= weight) & (k < MOST_STEPS) & (weight > 0))
 
-    start = tnp.zeros(shape), first, uniform(key, shape, F64)
+    start = tnp.zeros(shape, F64), first, uniform(key, shape, F64)
     return while_loop(unfinished, step, start)[0]
 
 
@@ -120,7 +120,7 @@ def _rejected(
         accepted = inside & (squeezed | below) & ~done
         return trip + 1, tnp.where(accepted, k, value), done | accepted
 
-    start = 0, tnp.zeros(shape), ~wanted
+    start = 0, tnp.zeros(shape, F64), ~wanted
     return while_loop(lambda state: ~tnp.all(state[2]), step, start)[1]
 
 
@@ -268,4 +268,4 @@ def multinomial(
         return rest - drawn, drawn
 
     _, drawn = scan(step, counts, (split(key, own[-1]), given, last))
-    return cast(tnp.moveaxis(drawn, 0, -1), dtype_or(dtype, F64))
+    return cast(tnp.moveaxis(drawn, 0, -1), dtype_or(dtype))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.core.errors import DTypeError, ShapeError
+from tracejit.core.settings import default_float
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, is_complex, is_float, is_integer
 from tracejit.numpy.creation import counted
@@ -57,7 +58,7 @@ I32, I64 = DTYPES["i32"], DTYPES["i64"]
 
 def float_dtype(name: str, dtype: Any) -> np.dtype[Any]:
     """Return the floating dtype that is asked for; float64 by default."""
-    kind = dtype_or(dtype, F64)
+    kind = dtype_or(dtype)
     if not is_float(kind):
         raise DTypeError(f"{name}: dtype must be floating; got {kind}")
     return kind
@@ -113,7 +114,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = None) -> Any:
 
     For a complex `dtype` real and imaginary parts have variance 1/2.
     """
-    kind = dtype_or(dtype, F64)
+    kind = dtype_or(dtype)
     if is_complex(kind):
         part = F32 if kind.itemsize == 8 else F64
         first, second = two_keys(key)
@@ -220,7 +221,7 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Any:
     """Return bools that are True with probability `p`."""
     chance = operand(p)
     kind = get_aval(chance).dtype
-    chance = chance if is_float(kind) else cast(chance, F64)
+    chance = chance if is_float(kind) else cast(chance, default_float())
     kind = get_aval(chance).dtype
     target = get_aval(chance).shape if shape is None else static_shape("bernoulli", shape)
     return lt(uniform(key, target, kind), fitted("bernoulli", cast(chance, kind), target))
@@ -285,7 +286,7 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Any
     broadcast_shapes("categorical", target, batch)
     front = target[: len(target) - len(batch)]
     full = (*front, *target[len(front) :][:axis], aval.shape[axis], *target[len(front) :][axis:])
-    noise = gumbel(key, full, aval.dtype if is_float(aval.dtype) else F64)
+    noise = gumbel(key, full, aval.dtype if is_float(aval.dtype) else default_float())
     return argmax(add_promoted(noise, x), axis + len(front))
 
 
@@ -356,7 +357,7 @@ def choice(
             index = getitem(permutation(key, n), slice(0, count))
     else:
         weights = array_of(p)
-        weights = weights if is_float(get_aval(weights).dtype) else cast(weights, F64)
+        weights = weights if is_float(get_aval(weights).dtype) else cast(weights, default_float())
         if get_aval(weights).shape != (n,):
             raise ShapeError(f"choice: p must have shape ({n},); got {get_aval(weights).shape}")
         kind = get_aval(weights).dtype

@@ -16,6 +16,7 @@ from tracejit.core.array import Array, Uncommitted, set_aval, set_buf
 from tracejit.core.array import new_array as new
 from tracejit.core.devices import default_place
 from tracejit.core.pytree import PyTreeDef, tree_flatten
+from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.runtime.executor import CompiledProgram
 from tracejit.runtime.placement import buffer_at, put
@@ -79,7 +80,9 @@ class _Writer:
         elif kind is np.ndarray:
             self._ndarray(name, x)
         elif kind in _SCALARS:
-            dtype = np.asarray(x).dtype
+            dtype = get_aval(x).dtype
+            if kind is int and dtype.kind == "u":
+                raise UnsupportedStructure
             self.guard(f"type({name}) is not {kind.__name__}")
             if kind is int:
                 self.guard(f"not -9223372036854775808 <= {name} < 9223372036854775808")

@@ -19,6 +19,8 @@ from tracejit.core.array import Array, Uncommitted
 from tracejit.core.devices import default_place
 from tracejit.core.interpreter import current
 from tracejit.core.pytree import PyTreeDef
+from tracejit.core.scalars import PYTHON_SCALARS
+from tracejit.core.tracer import get_aval
 from tracejit.runtime.backends import get_backend
 from tracejit.runtime.dispatch import UnsupportedStructure, plain_result
 from tracejit.runtime.executor import CompiledProgram
@@ -52,6 +54,8 @@ def _argument(x: Any) -> Node:
     if kind is np.ndarray:
         return Node("ndarray", (x.dtype, x.shape))
     if kind in _SCALARS:
+        if get_aval(x).dtype is not PYTHON_SCALARS[kind].dtype:  # an int beyond int64, float32
+            raise UnsupportedStructure
         return Node(_SCALARS[kind])
     return _container(x, _argument)
 

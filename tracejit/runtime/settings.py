@@ -12,6 +12,7 @@ from tracejit.control.stepwise import PassThrough
 from tracejit.core.interpreter import bottom, current, current_interpreter, interpreting
 from tracejit.core.settings import (
     Settings,
+    checked_float,
     current_settings,
     leave_settings,
     scope_settings,
@@ -38,6 +39,12 @@ class settings(contextlib.ContextDecorator):
         printed again), so that the operation within is named.  What ``where`` and ``vmap`` of
         ``cond`` compute in vain counts, unless it is part of a jitted function.  Calls are slower.
         ``TRACEJIT_DEBUG_NANS=1`` sets it for the thread that imports tracejit.
+    default_float : {"float64", "float32"}, optional
+        The dtype of Python floats (complex numbers then have parts of it), of lists of them, of the
+        functions of integers that are no integers, and of what ``zeros``, ``linspace``,
+        ``random.normal`` and others make that are not told; also what ``dtype=float`` means.
+        Arrays of NumPy keep their dtypes.  Jitted functions are traced for each; calls within a
+        block that changes it are slower.  ``TRACEJIT_DEFAULT_FLOAT``.
     check_bounds : bool, optional
         Whether indices of ``x[i]``, ``x.at[i]``, ``take`` and ``take_along_axis`` that are out of
         range raise :class:`~tracejit.core.errors.BoundsError` with the user's line also where they
@@ -52,7 +59,7 @@ class settings(contextlib.ContextDecorator):
     Raises
     ------
     ValueError
-        If `num_threads` is not positive.
+        If `num_threads` is not positive, or `default_float` none of the two.
 
     Examples
     --------
@@ -68,15 +75,17 @@ class settings(contextlib.ContextDecorator):
         *,
         num_threads: int | None = None,
         debug_nans: bool | None = None,
+        default_float: Any = None,
         check_bounds: bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"settings: num_threads must be at least 1; got {num_threads}")
         folder = None if cache_dir is None else os.fspath(cache_dir)
+        kind = None if default_float is None else checked_float(default_float)
         given = {
             "num_threads": num_threads, "debug_nans": debug_nans, "check_bounds": check_bounds,
-            "cache_dir": folder,
+            "default_float": kind, "cache_dir": folder,
         }  # fmt: skip
         self._changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
         self._open: list[contextlib.ExitStack] = []

@@ -42,7 +42,6 @@ __all__ = [
     "stage_tree",
 ]
 
-_WEAK_FLOAT = PYTHON_SCALARS[float]
 
 # The source of the equation that is being replayed, so that its descendants keep its line.
 _replayed: ContextVar[Source | None] = ContextVar("replayed_source", default=None)
@@ -120,8 +119,6 @@ class StageInterpreter:
             check_live(x)
             return self._constant(x, x.aval, x)
         kind = type(x)
-        if kind is float:
-            return Literal(x, _WEAK_FLOAT)
         if kind in PYTHON_SCALARS:
             return Literal(x, aval_of_scalar(x))
         aval = get_aval(x)
@@ -292,7 +289,7 @@ def literal_value(a: Atom) -> Any:
     aval = a.aval
     if not aval.weak:
         return aval.dtype.type(a.value)
-    if PYTHON_SCALARS.get(type(a.value)) is aval:
+    if type(a.value) in PYTHON_SCALARS and aval_of_scalar(a.value) is aval:
         return a.value
     return uncommitted(aval, np.asarray(a.value, aval.dtype))
 
