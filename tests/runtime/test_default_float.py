@@ -28,7 +28,7 @@ FOLLOWS: dict[str, Callable[[], Any]] = {
     "linspace": lambda: tnp.linspace(0, 1, 3),
     "arange": lambda: tnp.arange(0.0, 1.0, 0.25),
     "a list": lambda: tnp.array([[1.0, 2], [3, 4]]),
-    "an empty list": lambda: tnp.array([]),
+    "empty lists": lambda: (tnp.array([]), tnp.sin([]), tnp.array([[], []])),
     "a scalar": lambda: tnp.array(1.0),
     "dtype=float": lambda: tnp.zeros(2, float),
     "of a scalar": lambda: tnp.sin(1.0),

@@ -252,3 +252,12 @@ def test_a_callback_that_raises_raises_here(monkeypatch: pytest.MonkeyPatch) -> 
 def test_jit_takes_a_partial() -> None:
     scaled = jit(functools.partial(mul, 3.0))
     np.testing.assert_array_equal(scaled(np.arange(3.0)), [0.0, 3.0, 6.0])
+
+
+def test_an_int_that_int64_does_not_hold() -> None:
+    plus, times = jit(lambda x: x + 1), jit(lambda x: x * 2.0)
+    for _ in range(3):  # signatures have quick calls of their own
+        assert plus(2**63) == np.uint64(2**63 + 1)
+        assert plus(2**63).dtype == np.uint64
+        assert plus(3).dtype == np.int64
+        assert times(2**63) == 2.0**64

@@ -214,7 +214,7 @@ def _promote_strong(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     return result
 
 
-_I64 = DTYPES["i64"]
+_I64, _U64 = DTYPES["i64"], DTYPES["u64"]
 
 
 def promote(operands: Iterable[tuple[np.dtype[Any], bool]]) -> tuple[np.dtype[Any], bool]:
@@ -234,8 +234,8 @@ def promote(operands: Iterable[tuple[np.dtype[Any], bool]]) -> tuple[np.dtype[An
     for dtype, weak in operands:
         if weak:
             rank = kind_rank(dtype)
-            if rank > weak_rank:
-                weak_rank, weak_dtype = rank, dtype
+            if rank > weak_rank or (rank == weak_rank == 1 and dtype is _U64):
+                weak_rank, weak_dtype = rank, dtype  # an int beyond int64 decides
         elif strong is None:
             strong = dtype
         elif strong is not dtype:

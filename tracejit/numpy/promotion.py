@@ -122,7 +122,8 @@ def _from_sequence(xs: Sequence[Any]) -> Any:
         if array.dtype == object:
             raise DTypeError(f"a nested sequence must be regular and numeric; got {str(xs)[:60]}")
         if is_inexact(array.dtype) and _is_python(xs):
-            array = array.astype(aval_of_scalar(array.flat[0].item()).dtype, copy=False)
+            like = aval_of_scalar(1j if is_complex(array.dtype) else 1.0)
+            array = array.astype(like.dtype, copy=False)
         return from_numpy(array)
     parts = arrays_of(promote_operands([operand(x) for x in xs]))
     shapes = {get_aval(x).shape for x in parts}
@@ -292,6 +293,8 @@ def _promoted(x: Any, dtype: np.dtype[Any], weak: bool) -> Any:
     if kind is not None:
         if not weak:
             return typed_scalar(x, dtype)
+        if is_integer(dtype) and dtype.kind == "u":
+            return typed_scalar(x, dtype)  # a Python int is an int64 unless it is large
         return x if kind.dtype is dtype else dtype.type(x).item()
     aval = get_aval(x)
     if aval.dtype is dtype:
