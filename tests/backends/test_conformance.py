@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tracejit.control.interpret import interpret
+from tracejit.ir.plan import Branch, Launch, Repeat, Step, While
 from tracejit.testing.conformance import CASES, Case
 from tracejit_cuda.backend import CudaBackend
 from tracejit_cuda.runtime import CudaError
@@ -25,9 +28,14 @@ def test_names_are_the_cases_own() -> None:
 
 
 @pytest.fixture(scope="module")
-def llvm() -> Any:
+def llvm_backend() -> Any:
+    return make_backend()
+
+
+@pytest.fixture(scope="module")
+def llvm(llvm_backend: Any) -> Any:
     """Runs a staged case on the LLVM backend."""
-    backend = make_backend()
+    backend = llvm_backend
 
     def run(staged: Any) -> list[np.ndarray[Any, Any]]:
         plan = staged.plan(backend.target())
@@ -43,6 +51,37 @@ def test_llvm_computes_what_numpy_means(case: Case, staged: Any, llvm: Any) -> N
     program = staged(case)
     wanted = interpret(np, program.program, program.inputs)
     assert not program.difference(llvm(program), wanted)
+
+
+def _dear(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Return steps whose kernels are said to take long, so that threads share even small ones."""
+    out: list[Step] = []
+    for step in steps:
+        if isinstance(step, Launch):
+            step = step._replace(cost=1e7)
+        elif isinstance(step, Repeat):
+            step = step._replace(body=_dear(step.body))
+        elif isinstance(step, While):
+            step = step._replace(condition=_dear(step.condition), body=_dear(step.body))
+        elif isinstance(step, Branch):
+            step = step._replace(branches=tuple(map(_dear, step.branches)))
+        out.append(step)
+    return tuple(out)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bits_do_not_depend_on_threads(case: Case, staged: Any, llvm_backend: Any) -> None:
+    program = staged(case)
+    plan = program.plan(llvm_backend.target())
+    executable = llvm_backend.compile(dataclasses.replace(plan, steps=_dear(plan.steps)))
+    wanted: list[bytes] = []
+    for threads in (7, 3, 2, 1):
+        llvm_backend.set_num_threads(threads)
+        outputs = [np.full(a.shape, 85, np.uint8).astype(a.dtype) for a in plan.outputs]
+        executable(program.copies(), outputs)
+        got = [x.tobytes() for x in outputs]
+        wanted = wanted or got
+        assert got == wanted, f"{threads} threads"
 
 
 @pytest.fixture(scope="module", params=["unchecked", "checked"])
