@@ -252,3 +252,36 @@ def test_agrees_with_jax() -> None:
             np.testing.assert_array_equal(
                 np.asarray(call(random, ours)), np.asarray(call(jax.random, theirs)), name
             )
+
+
+@pytest.mark.parametrize("method", ["cholesky", "eigh", "svd"])
+def test_normal_vectors(method: str) -> None:
+    mean, cov = np.array([1.0, -2.0]), np.array([[2.0, 0.6], [0.6, 0.5]])
+    x = np.asarray(random.multivariate_normal(KEY, mean, cov, (N,), method=method))
+    root = np.linalg.inv(np.linalg.cholesky(cov))
+    for z in ((x - mean) @ root.T).T:
+        assert oracle.kstest(z, oracle.norm.cdf).pvalue > 1e-3
+    np.testing.assert_allclose(np.cov(x.T), cov, atol=0.05)
+    several = random.multivariate_normal(KEY, np.zeros((3, 1, 2)), np.stack([cov] * 4))
+    assert several.shape == (3, 4, 2)
+
+    def spread(scale: Any) -> Any:
+        y = random.multivariate_normal(KEY, mean, scale * cov, (50,), method=method)
+        return tnp.sum(tnp.square(y - mean))
+
+    assert float(tj.grad(spread)(1.5)) == pytest.approx(float(spread(1.0)), rel=1e-9)
+
+
+def test_rotations() -> None:
+    for dtype in ("float64", "complex128"):
+        q = np.asarray(random.orthogonal(KEY, 3, (400,), dtype))
+        np.testing.assert_allclose(q @ q.conj().swapaxes(1, 2), np.tile(np.eye(3), (400, 1, 1)),
+                                   atol=1e-13)  # fmt: skip
+    # An element of a uniform rotation in three dimensions is uniform.
+    q = np.asarray(random.orthogonal(KEY, 3, (N,)))
+    for element in (q[:, 0, 0], q[:, 1, 2]):
+        assert oracle.kstest(element, oracle.uniform(-1, 2).cdf).pvalue > 1e-3
+    wide = np.asarray(random.orthogonal(KEY, 2, m=4))
+    np.testing.assert_allclose(wide @ wide.T, np.eye(2), atol=1e-13)
+    with pytest.raises(ShapeError, match=r"\(\.\.\., n, n\)"):
+        random.multivariate_normal(KEY, np.zeros(2), np.eye(3))

@@ -63,6 +63,10 @@ from tracejit.random.keys import (
     split,
     wrap_key_data,
 )
+from tracejit.random.vectors import (
+    multivariate_normal,
+    orthogonal,
+)
 
 __all__ = [
     "PRNGKey",
@@ -94,7 +98,9 @@ __all__ = [
     "lognormal",
     "maxwell",
     "multinomial",
+    "multivariate_normal",
     "normal",
+    "orthogonal",
     "pareto",
     "permutation",
     "poisson",
