@@ -1,5 +1,5 @@
 """``tracejit.scipy``: functions of SciPy, recorded while tracing."""
 
-from tracejit.scipy import fft, signal, special
+from tracejit.scipy import fft, signal, special, stats
 
-__all__ = ["fft", "signal", "special"]
+__all__ = ["fft", "signal", "special", "stats"]
