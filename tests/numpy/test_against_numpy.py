@@ -213,13 +213,82 @@ def rows() -> list[Any]:
     return out
 
 
+def more_rows() -> list[Any]:
+    """Of what came later: sets, polynomials, histograms, indices, windows, bits."""
+    gaps = np.where(B, X, np.nan)
+    mask = np.array([True, False, True])
+    out: list[Any] = [
+        ("acos", (UNIT,), {}), ("acosh", (P + 1,), {}), ("asin", (UNIT,), {}), ("asinh", (X,), {}), ("atan", (X,), {}),
+        ("atanh", (UNIT,), {}), ("atan2", (X, Y), {}), ("amax", (X,), {"axis": 1}), ("amin", (X,), {"axis": 1}),
+        ("bitwise_invert", (N,), {}), ("bitwise_not", (N,), {}), ("bitwise_left_shift", (N, 2), {}),
+        ("bitwise_right_shift", (N, 2), {}), ("concat", ([X, X],), {"axis": 1}), ("permute_dims", (X, (2, 0, 1)), {}),
+        ("matrix_transpose", (X,), {}), ("astype", (X, np.float32), {}), ("copy", (X,), {}), ("ascontiguousarray", (1.5,), {}),
+        ("asanyarray", ([1, 2],), {}), ("asarray_chkfinite", (X,), {}), ("require", (X, np.float32, "C"), {}),
+        ("extract", (B, X), {}), ("einsum", ("ij,jk", SQ[0], SQ[1]), {}),
+        ("cumulative_prod", (V,), {"include_initial": True}), ("partition", (V[:3], 2), {}), ("argpartition", (np.array([1, 2]), 1), {}),
+        ("ravel_multi_index", ((np.array([1, 2]), np.array([3, 0])), (3, 4)), {}), ("fromfunction", (lambda i, j: i + 2 * j, (3, 4)), {}),
+        ("fromiter", ([1, 2, 3], np.float32), {}), ("fromstring", ("1 2 3",), {"sep": " "}), ("frombuffer", (b"\1\2\3", np.uint8), {}),
+        # quantiles
+        ("quantile", (F, [0.25]), {}), ("quantile", (N, 0.3), {"method": "lower"}), ("nanmedian", (gaps,), {"axis": 1}),
+        ("nanmedian", (gaps,), {"axis": (0, 2), "keepdims": True}), ("median", (np.array([np.inf, np.inf]),), {}),
+        ("nanpercentile", (gaps, [10, 50]), {"axis": 2}), ("nanpercentile", (N, 30.0), {}),
+        # histograms, covariances
+        ("histogram", (X, [-1, 0, 0.5, 1]), {"density": True}), ("histogram", (F, 3), {}), ("histogram", (np.zeros(3), 2), {}),
+        ("histogram", (V, 4), {"weights": P[0, 0, 0] * V, "range": (-0.5, 1.0)}), ("histogram", (V, "auto"), {}),
+        ("histogram_bin_edges", (V, 5), {}), ("histogram2d", (V, V[::-1]), {"bins": [2, 3]}),
+        ("histogram2d", (V, V[::-1]), {"bins": [[-1, 0, 1.0], 4], "density": True}), ("histogram2d", (V, V[::-1], [-1, 0, 1.0, 2]), {}),
+        ("histogramdd", (Y, (2, 3, 2, 1, 2)), {}), ("cov", (Y,), {}), ("cov", (Y, 2 * Y), {"rowvar": False}), ("cov", (V,), {"ddof": 0}),
+        ("cov", (Z[0],), {"bias": True}), ("cov", (Y,), {"fweights": np.array([1, 2, 3, 1, 2]), "aweights": P[0, 0], "ddof": 2}),
+        ("corrcoef", (Y,), {}), ("corrcoef", (Z[0],), {}), ("corrcoef", (V, V**2), {}),
+        # parts of numbers
+        ("modf", (S,), {}), ("frexp", (np.array([5e-324, 1e-310, 1.7e308, -3e-320, 0.75]),), {}), ("spacing", (F,), {}),
+        ("frexp", (np.array([6e-8, 60000.0], np.float16),), {}), ("i0", (10 * X,), {}), ("i0", (F,), {}),
+        ("gcd", (N, 12), {}), ("lcm", (N, M), {}), ("nanargmax", (gaps,), {}), ("nanargmin", (gaps,), {}),
+        ("nancumsum", (gaps,), {"axis": 1}), ("nancumprod", (gaps,), {"axis": 1}), ("sort_complex", (N,), {}), ("sort_complex", (Z[0, 0],), {}),
+        # products
+        ("matvec", (X, Y[:1]), {}), ("vecmat", (X[:, :, 0], X), {}), ("vecmat", (Z[0, 0], Z[0].T), {}),
+        # sets
+        ("unique", (S,), {"return_index": True, "return_inverse": True, "return_counts": True}), ("unique", (N,), {"axis": 1}),
+        ("unique_all", (N,), {}), ("unique_counts", (S,), {}), ("unique_inverse", (B,), {}), ("intersect1d", (N, N[:1]), {}),
+        ("intersect1d", (V, V[::2]), {"return_indices": True}), ("union1d", (S, V), {}), ("setdiff1d", (N, N[:1]), {}),
+        ("setxor1d", (N[0], N[1]), {}), ("isin", (np.arange(500) % 77, np.arange(0, 90, 3)), {"invert": True}),
+        ("trim_zeros", ([0, 0, 1, 2, 0],), {}), ("trim_zeros", ([0, 0, 1, 2, 0], "f"), {}),
+        # polynomials
+        ("poly", (V,), {}), ("poly", ([1 + 1j, 1 - 1j],), {}), ("polyadd", (V, Y[0]), {}), ("polysub", (Y[0], V), {}),
+        ("polymul", (V, [1, 2]), {}), ("polydiv", (V, Y[0]), {}), ("polydiv", ([1, 2], V), {}), ("polyder", ([1, 2, 3], 1), {}),
+        ("polyder", (V, 2), {}), ("polyint", (V, 2, [1.0, 2.0]), {}), ("polyint", ([1, 2],), {}), ("roots", ([1.0, 0.0, 1.0, 0.0],), {}),
+        ("polyfit", (V, V[::-1], 2), {"w": P[0, 0, 0] + V**2}), ("polyfit", (np.arange(5.0), Y.T, 2), {"cov": True}),
+        ("polyfit", (V, V[::-1], 2), {"full": True}),
+        # windows
+        *[(name, (n,), {}) for name in ("bartlett", "blackman", "hamming", "hanning") for n in (0, 1, 6)], ("kaiser", (7, 3.0), {}),
+        # bits
+        ("packbits", (B,), {"axis": 1}), ("packbits", (N,), {"bitorder": "little"}), ("unpackbits", (U,), {"axis": 0, "count": 5}),
+        ("unpackbits", (U,), {"count": -3, "bitorder": "little"}),
+        # indices
+        ("ix_", (mask, [1, 3]), {}), ("diag_indices", (3,), {}), ("diag_indices_from", (SQ[0],), {}), ("tril_indices_from", (Y,), {}),
+        ("triu_indices", (3, 1, 4), {}), ("triu_indices_from", (Y, 1), {}), ("mask_indices", (3, np.triu, 1), {}),
+        ("tril", (V,), {}), ("apply_over_axes", (np.sum, X, [0, 2]), {}), ("apply_along_axis", (lambda v: v[::2] * 2, 1, X), {}),
+        ("real_if_close", (V + 1e-17j,), {}),
+        # questions
+        ("ndim", (X,), {}), ("shape", (X,), {}), ("size", (X, 1), {}), ("broadcast_shapes", ((3, 1), (4,), 2 * (1,)), {}),
+        ("iscomplexobj", (Z,), {}), ("isrealobj", (Z,), {}), ("isscalar", (3.0,), {}), ("iterable", (3.0,), {}),
+    ]  # fmt: skip
+    for method in (
+        "inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull",
+        "median_unbiased", "normal_unbiased",
+    ):  # fmt: skip
+        out.append(("quantile", (X, [0.0, 0.25, 0.3, 1.0]), {"axis": 1, "method": method}))
+        out.append(("nanquantile", (gaps, 0.5), {"axis": (0, 2), "method": method, "keepdims": True}))
+    return out
+
+
 def close(ours: Any, theirs: Any) -> None:
     if isinstance(theirs, (tuple, list)):
         assert len(ours) == len(theirs)
         for a, b in zip(ours, theirs, strict=True):
             close(a, b)
         return
-    theirs = np.asarray(theirs)
+    theirs, ours = np.asarray(theirs), ours if hasattr(ours, "aval") else np.asarray(ours)
     assert ours.shape == theirs.shape
     assert ours.dtype == theirs.dtype
     tolerance = {2: 4e-3, 4: 2e-6, 8: 1e-12, 16: 1e-12}.get(theirs.dtype.itemsize, 0)
@@ -234,7 +303,7 @@ def close(ours: Any, theirs: Any) -> None:
         np.testing.assert_array_equal(np.asarray(ours), theirs)
 
 
-ROWS = rows()
+ROWS = [*rows(), *more_rows()]
 
 
 @pytest.mark.parametrize("row", range(len(ROWS)), ids=[f"{r[0]}-{i}" for i, r in enumerate(ROWS)])
@@ -249,7 +318,10 @@ def test_as_numpy(row: int) -> None:
 
 HOST = {
     "nonzero", "argwhere", "flatnonzero", "unique", "histogram", "bincount", "allclose",
-    "array_equal", "compress", "delete", "digitize", "repeat",
+    "array_equal", "compress", "delete", "digitize", "repeat", "asarray_chkfinite", "extract",
+    "intersect1d", "ix_", "real_if_close", "roots", "setdiff1d", "setxor1d", "trim_zeros", "union1d",
+    "unique_all", "unique_counts", "unique_inverse", "shape", "size", "ndim", "iscomplexobj",
+    "isrealobj", "mask_indices", "poly", "kaiser", "polyfit", "einsum_path",
 }  # fmt: skip
 
 

@@ -107,7 +107,7 @@ def sort_complex(a: Any) -> Any:
     if is_complex(own):
         return x
     small = is_integer(own) and own.itemsize <= 2
-    return cast(x, DTYPES["c64"] if small or own is DTYPES["f32"] else DTYPES["c128"])
+    return cast(x, DTYPES["c64"] if small else DTYPES["c128"])
 
 
 def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:

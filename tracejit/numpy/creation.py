@@ -436,8 +436,11 @@ def _below(shape: tuple[int, ...], k: int) -> Any:
 def _triangle(name: str, m: Any, k: int, lower: bool) -> Any:
     x = array_of(m)
     aval = get_aval(x)
-    if aval.ndim < 2:
-        raise ShapeError(f"{name}: rank 2 at least is needed; got shape {aval.shape}")
+    if not aval.ndim:
+        raise ShapeError(f"{name}: rank 1 at least is needed; got shape {aval.shape}")
+    if aval.ndim == 1:  # every row of a matrix
+        x = stretch(x, (aval.size, aval.size))
+        aval = get_aval(x)
     zero = aval.dtype.type(0)
     if lower:
         return select(_below(aval.shape, k), x, zero)
@@ -445,12 +448,12 @@ def _triangle(name: str, m: Any, k: int, lower: bool) -> Any:
 
 
 def tril(m: Any, k: int = 0) -> Any:
-    """As :func:`numpy.tril`, for rank 2 and more."""
+    """As :func:`numpy.tril`."""
     return _triangle("tril", m, k, True)
 
 
 def triu(m: Any, k: int = 0) -> Any:
-    """As :func:`numpy.triu`, for rank 2 and more."""
+    """As :func:`numpy.triu`."""
     return _triangle("triu", m, k, False)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.errors import ShapeError
+from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.tracer import get_aval
-from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_float, is_integer
+from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_float, is_inexact, is_integer
 from tracejit.numpy.division import remainder
 from tracejit.numpy.logic import isnan, not_equal
 from tracejit.numpy.manipulation import concatenate, flip, window
@@ -107,7 +107,8 @@ def imag(val: Any) -> Any:
 
 def angle(z: Any, deg: bool = False) -> Any:
     """As :func:`numpy.angle`."""
-    x = as_inexact(operand(z))
+    x = operand(z)
+    x = cast(x, F64) if is_bool(get_aval(x).dtype) else as_inexact(x)
     if is_complex(get_aval(x).dtype):
         out = atan2(complex_numbers.imag(x), complex_numbers.real(x))
     else:
@@ -138,9 +139,14 @@ def nan_to_num(
     return select(is_inf(x), select(gt(x, zero), high, low), out)
 
 
+def _float_at_least(x: Any) -> Any:
+    """Return an operand with an inexact dtype: float64 for integers of any width."""
+    return x if is_inexact(get_aval(x).dtype) else cast(x, F64)
+
+
 def sinc(x: Any) -> Any:
     """As :func:`numpy.sinc`; the derivatives at 0 are those of the limit to first order."""
-    x = as_inexact(operand(x))
+    x = _float_at_least(operand(x))
     dtype = get_aval(x).dtype
     zero = eq(x, dtype.type(0))
     y = mul(select(zero, dtype.type(1), x), dtype.type(np.pi))
@@ -182,6 +188,8 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """As :func:`numpy.ediff1d`."""
     x = array_of(ary)
+    if is_bool(get_aval(x).dtype):
+        raise DTypeError("ediff1d: bool has no differences; use diff, or convert it first")
     out = diff(reshape(x, (get_aval(x).size,)))
     pieces = [out]
     if to_begin is not None:
@@ -345,7 +353,7 @@ def _at(x: Any, i: int) -> Any:
 
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Any:
     """As :func:`numpy.unwrap`, for floats."""
-    x = as_inexact(array_of(p))
+    x = _float_at_least(array_of(p))
     dtype = get_aval(x).dtype
     axis = normal_axis("unwrap", axis, get_aval(x).ndim)
     step = diff(x, axis=axis)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tracejit.core.errors import ShapeError
 from tracejit.core.tracer import get_aval
-from tracejit.ir.dtypes import DTYPES, is_complex
+from tracejit.ir.dtypes import DTYPES, is_complex, is_inexact
 from tracejit.numpy.linalg import svd
 from tracejit.numpy.logic import greater
 from tracejit.numpy.manipulation import concatenate
@@ -195,9 +195,11 @@ def poly(seq_of_zeros: Any) -> Any:
     shape = get_aval(zeros).shape
     if len(shape) == 2 and shape[0] == shape[1] and shape[0]:
         zeros = eig(zeros, right=False)[0]
-    elif len(shape) > 1:
+    elif len(shape) != 1:
         raise ShapeError(f"poly: zeros, or a square matrix; got shape {shape}")
     zeros = reshape(zeros, (get_aval(zeros).size,))
+    own = get_aval(zeros).dtype
+    zeros = zeros if is_inexact(own) and own.itemsize >= 4 else cast(zeros, F64)
     if not get_aval(zeros).size:
         return array_of(1.0)
     dtype = get_aval(zeros).dtype
@@ -224,7 +226,9 @@ def roots(p: Any, *, strip_zeros: bool = True) -> Any:
         Whether zeros at both ends are taken off first, which needs known values.  Without it
         the first coefficient must not be 0.
     """
-    x = _coefficients("roots", p)
+    x = array_of(p)
+    if get_aval(x).ndim != 1:
+        raise ShapeError(f"roots: coefficients have rank 1; got shape {get_aval(x).shape}")
     behind = 0
     if strip_zeros:
         value = np.asarray(
@@ -235,7 +239,7 @@ def roots(p: Any, *, strip_zeros: bool = True) -> Any:
             return beside(x, np.zeros(0))
         behind = value.size - 1 - int(found[-1])
         x = x[int(found[0]) : int(found[-1]) + 1]
-    x = as_inexact(x)
+    x = as_inexact(x) if is_inexact(get_aval(x).dtype) else cast(x, F64)
     wide = DTYPES["c64"] if get_aval(x).dtype in (DTYPES["f32"], DTYPES["c64"]) else DTYPES["c128"]
     zeros = full((behind,), 0, wide)
     n = get_aval(x).size

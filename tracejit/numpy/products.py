@@ -10,7 +10,7 @@ import opt_einsum
 
 from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.tracer import get_aval
-from tracejit.ir.dtypes import DTYPES, canonical
+from tracejit.ir.dtypes import DTYPES, canonical, is_complex
 from tracejit.numpy.manipulation import moveaxis, window
 from tracejit.numpy.promotion import (
     array_of,
@@ -96,7 +96,7 @@ def dot(a: Any, b: Any, out: None = None) -> Any:
 def vdot(a: Any, b: Any) -> Any:
     """As :func:`numpy.vdot`."""
     x, y = _pair(a, b)
-    return dot(conj(_flat(x)), _flat(y))
+    return dot(conj(_flat(x)) if is_complex(get_aval(x).dtype) else _flat(x), _flat(y))
 
 
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
@@ -316,13 +316,21 @@ def _spelled(first: Any, rest: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
     return text + ("" if output is None else "->" + letters(output)), tuple(listed[::2])
 
 
-def einsum_path(subscripts: str, /, *operands: Any, optimize: Any = "greedy") -> Any:
-    """As :func:`numpy.einsum_path`."""
-    shapes = [get_aval(operand(x)).shape for x in operands]
-    return opt_einsum.contract_path(subscripts, *shapes, shapes=True, optimize=_strategy(optimize))
+def einsum_path(
+    subscripts: Any, /, *operands: Any, optimize: Any = "greedy"
+) -> tuple[list[Any], str]:
+    """As :func:`numpy.einsum_path`: a path that :func:`einsum` takes as `optimize`, and a text."""
+    text, rest = subscripts, operands
+    if not isinstance(text, str):
+        text, rest = _spelled(subscripts, operands)
+    shapes = [get_aval(operand(x)).shape for x in rest]
+    path, told = opt_einsum.contract_path(text, *shapes, shapes=True, optimize=_strategy(optimize))
+    return ["einsum_path", *path], str(told)
 
 
 def _strategy(optimize: Any) -> Any:
+    if isinstance(optimize, (list, tuple)) and optimize and optimize[0] == "einsum_path":
+        return list(optimize[1:])
     return (
         {True: "auto", False: "auto"}.get(optimize, optimize)
         if isinstance(optimize, bool)

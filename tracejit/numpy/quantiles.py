@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tracejit.core.errors import DTypeError, ShapeError
-from tracejit.core.tracer import get_aval
-from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_float
+from tracejit.core.tracer import Tracer, get_aval
+from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_inexact, real_of
 from tracejit.numpy.logic import equal, greater, greater_equal, isnan, logical_and, logical_or
 from tracejit.numpy.manipulation import moveaxis
 from tracejit.numpy.promotion import (
@@ -33,7 +33,7 @@ from tracejit.numpy.searching import take_along_axis, where
 from tracejit.numpy.ufuncs import add, floor, maximum, minimum, multiply, subtract
 from tracejit.ops import indexing, sorting
 from tracejit.ops.logical import not_, select
-from tracejit.ops.shape import broadcast_in_dim, reshape
+from tracejit.ops.shape import broadcast_in_dim, full, reshape
 from tracejit.ops.slicing import slice_
 
 __all__ = [
@@ -151,12 +151,12 @@ def _wanted(name: str, q: Any) -> tuple[Any, Any]:
         raise DTypeError(f"{name}: q must be real; got {get_aval(place).dtype}")
     value = concrete_value(place)
     percent = name.endswith("percentile")
-    if value is None:
+    most = 100 if percent else 1
+    if value is not None and not np.all((np.asarray(value) >= 0) & (np.asarray(value) <= most)):
+        raise ShapeError(f"{name}: q must be between 0 and {most}; got {value}")
+    if value is None or isinstance(place, Tracer):
         p = cast(place, F64)
         return (multiply(p, 0.01) if percent else p), p
-    most = 100 if percent else 1
-    if not np.all((np.asarray(value) >= 0) & (np.asarray(value) <= most)):
-        raise ShapeError(f"{name}: q must be between 0 and {most}; got {value}")
     p = np.asarray(value, np.float64)
     weak = type(place) in (bool, int, float)
     return (p / 100 if percent else p)[()], float(value) if weak else p
@@ -180,12 +180,12 @@ def _quantile(
         raise ShapeError(f"{name}: method must be one of {', '.join(_METHODS)}; got {method!r}")
     x = array_of(a)
     own = get_aval(x).dtype
-    if (is_bool(own) and method is not _MIDDLE) or is_complex(own):
+    if method is not _MIDDLE and (is_bool(own) or is_complex(own)):
         raise DTypeError(f"{name}: {own} has no quantiles; convert it first")
     p, decides = _wanted(name, q)
     if method in _STEPS:
         dtype = own
-    elif is_float(own):
+    elif is_inexact(own):
         dtype = common_dtype([x, decides])[0]
     else:
         dtype = F64
@@ -196,11 +196,14 @@ def _quantile(
     kept = [d for i, d in enumerate(lengths) if i not in axes]
     n = math.prod(d for i, d in enumerate(lengths) if i in axes)
     x = reshape(moveaxis(x, axes, range(rank - len(axes), rank)), (*kept, n))
+    if not n and method is _MIDDLE:
+        return full([1 if i in axes else d for i, d in enumerate(lengths)] if keepdims else kept,
+                    np.nan, dtype)  # fmt: skip
     if not n:
         raise ShapeError(f"{name}: an empty array has none; got shape {lengths}")
     last = len(kept)
     x = sorting.sort(cast(x, dtype), last)
-    if skips_nan and is_float(dtype):
+    if skips_nan and is_inexact(dtype):
         count = sum_of(not_(isnan(x)), -1, keepdims=True)
         flat = reshape(array_of(p), (math.prod(shape),))
         result = _between(x, *_neighbours(flat, count, method), dtype, method, None)
@@ -208,7 +211,7 @@ def _quantile(
         result = reshape(result, (*kept, *shape))
     else:
         result = _between(x, *_neighbours(p, n, method), dtype, method, last)
-        if is_float(dtype):  # NaN sorts last, and spoils every quantile of its slice
+        if is_inexact(dtype):  # NaN sorts last, and spoils every quantile of its slice
             end = slice_(x, [0] * last + [n - 1], [*kept, n])
             spoiled = reshape(isnan(end), kept)
             spoiled = broadcast_in_dim(spoiled, get_aval(result).shape, range(last))
@@ -284,14 +287,14 @@ def _between(
     if method in _STEPS:
         return element(select(greater(weight, 0.5), high, low))
     first, second = element(low), element(high)
-    part = array_of(cast(weight, dtype))
+    part = array_of(cast(weight, real_of(dtype)))
     if last is not None:
         rank = get_aval(first).ndim
         part = broadcast_in_dim(part, get_aval(first).shape, range(last, rank))
     if method is _MIDDLE:
         # Not by the difference, which is no number for two equal infinite elements.
         half = multiply(add(first, second), dtype.type(0.5))
-        return where(greater(part, dtype.type(0)), half, first)
+        return where(greater(part, 0.0), half, first)
     distance = subtract(second, first)
     forward = add(first, multiply(distance, part))
     backward = subtract(second, multiply(distance, subtract(dtype.type(1), part)))

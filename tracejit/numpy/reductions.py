@@ -515,6 +515,8 @@ def _cumulate(
     initial: int,
 ) -> Any:
     x = array_of(x)
+    if not get_aval(x).ndim:
+        x = reshape(x, (1,))  # as NumPy does
     if axis is None:
         if get_aval(x).ndim != 1:
             raise ShapeError(f"{name}: axis is needed for rank {get_aval(x).ndim}")

@@ -241,6 +241,8 @@ def argsort(
 ) -> Any:
     """As :func:`numpy.argsort`, stable."""
     del kind, order
+    if not get_aval(operand(a)).ndim:
+        a, axis = reshape(array_of(a), (1,)), 0  # as NumPy does here, and not in sort
     x, axis = _on_axis("argsort", a, axis)
     if not descending:
         return sorting.argsort(x, axis, bool(stable))
@@ -365,9 +367,9 @@ def flatnonzero(a: Any, *, size: int | None = None) -> Any:
 
 def argwhere(a: Any, *, size: int | None = None) -> Any:
     """As :func:`numpy.argwhere`."""
+    if not get_aval(operand(a)).ndim:
+        return argwhere(reshape(array_of(a), (1,)), size=size)[:, :0]
     places = nonzero(a, size=size)
-    if not places:
-        return beside(a, np.argwhere(np.asarray(known(operand(a), "argwhere()", ""))))
     columns = [broadcast_in_dim(p, (get_aval(p).size, 1), (0,)) for p in places]
     return concatenate(columns, 1)
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tracejit.core.errors import ShapeError
-from tracejit.core.tracer import get_aval
+from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES, is_inexact
 from tracejit.numpy.logic import isnan
-from tracejit.numpy.manipulation import concatenate, window
+from tracejit.numpy.manipulation import concatenate, moveaxis, window
 from tracejit.numpy.promotion import (
     array_of,
     arrays_of,
@@ -25,6 +25,7 @@ from tracejit.numpy.promotion import (
     known,
     operand,
     promote_operands,
+    stretch,
 )
 from tracejit.numpy.reductions import any as any_of
 from tracejit.numpy.reductions import cumsum
@@ -83,13 +84,16 @@ def _on_host(name: str, x: Any) -> np.ndarray[Any, Any]:
 
 
 def _filled_up(x: Any, size: int, fill_value: Any) -> Any:
-    """Return an array of known values as one of length `size`."""
-    count = len(x)
+    """Return an array as one of length `size`."""
+    x = array_of(x)
+    shape = get_aval(x).shape
+    count = shape[0]
     if count < size:
         if fill_value is None:
             fill_value = x[0] if count else 0
-        rest = np.full((size - count, *x.shape[1:]), fill_value, x.dtype)
-        return np.concatenate([x, rest])
+        fill = cast(operand(fill_value), get_aval(x).dtype)
+        rest = stretch(array_of(fill), (size - count, *shape[1:]))
+        return concatenate([x, rest])
     return x[:size]
 
 
@@ -138,19 +142,22 @@ def unique(
         return _unique_traced(ar, wanted, equal_nan, int(size), fill_value)
     value = _on_host("unique", ar)
     find: Callable[..., Any] = np.unique
-    found = find(value, *wanted, axis, equal_nan=equal_nan)
+    follows = isinstance(operand(ar), Tracer)  # where the values go, derivatives go too
+    found = find(value, follows or return_index, *wanted[1:], axis, equal_nan=equal_nan)
     out = list(found) if isinstance(found, tuple) else [found]
+    if follows:
+        index = out[1] if return_index else out.pop(1)
+        out[0] = take(array_of(ar), index, axis)
     if size is not None:
         place = 0 if axis is None else axis
-        out[0] = np.moveaxis(
-            _filled_up(np.moveaxis(out[0], place, 0), int(size), fill_value), 0, place
-        )
+        first = _filled_up(moveaxis(array_of(out[0]), place, 0), int(size), fill_value)
+        out[0] = moveaxis(first, 0, place)
         if return_index:
             out[1] = _filled_up(out[1], int(size), None)
         if return_counts:
             out[-1] = _filled_up(out[-1], int(size), 0)
-    results = tuple(beside(ar, x) for x in out)
-    return results if isinstance(found, tuple) else results[0]
+    results = tuple(x if hasattr(x, "aval") else beside(ar, x) for x in out)
+    return results if any(wanted) else results[0]
 
 
 def _unique_traced(
@@ -261,6 +268,15 @@ def union1d(ar1: Any, ar2: Any, *, size: int | None = None, fill_value: Any = No
     return unique(both, size=size, fill_value=fill_value)
 
 
+def _traced(*xs: Any) -> bool:
+    return any(isinstance(operand(x), Tracer) for x in xs)
+
+
+def _masked(name: str, x: Any, mask: Any) -> Any:
+    """Return the elements where a mask holds whose values are known."""
+    return take(x, np.flatnonzero(_on_host(name, mask)))
+
+
 def _by_numpy(function: Callable[..., Any], ar1: Any, ar2: Any, *args: Any) -> Any:
     name = function.__name__
     found = function(_on_host(name, ar1), _on_host(name, ar2), *args)
@@ -288,8 +304,11 @@ def setdiff1d(
 
     See :func:`unique` for `size`; `fill_value` is 0 by default.
     """
-    if size is None:
+    if size is None and not _traced(ar1, ar2):
         return _by_numpy(np.setdiff1d, ar1, ar2, assume_unique)
+    if size is None:
+        x = _flat(ar1) if assume_unique else unique(ar1)
+        return _masked("setdiff1d", x, isin(x, ar2, invert=True))
     x = _flat(ar1)
     new = np.bool_(True)
     if not assume_unique:
@@ -310,8 +329,11 @@ def setxor1d(
 
     See :func:`unique` for `size`; `fill_value` is 0 by default.
     """
-    if size is None:
+    if size is None and not _traced(ar1, ar2):
         return _by_numpy(np.setxor1d, ar1, ar2, assume_unique)
+    if size is None:
+        both = union1d(ar1, ar2)
+        return _masked("setxor1d", both, not_(and_(isin(both, ar1), isin(both, ar2))))
     x, y = (_flat(v) for v in promote_operands([operand(ar1), operand(ar2)]))
     both = sort(concatenate([x, y]))
     one = and_(_starts(both, True), not_(and_(isin(both, x), isin(both, y))))
@@ -331,10 +353,13 @@ def intersect1d(
 
     See :func:`unique` for `size`; `fill_value` is the least common element by default.
     """
-    if size is None:
+    if size is None and not _traced(ar1, ar2):
         return _by_numpy(np.intersect1d, ar1, ar2, assume_unique, return_indices)
     if return_indices:
-        raise ShapeError("intersect1d: return_indices=True needs known values; leave out size=")
+        raise ShapeError("intersect1d: return_indices=True needs arrays, neither size= nor tracers")
+    if size is None:
+        x = unique(ar1)
+        return _masked("intersect1d", x, isin(x, ar2))
     x, y = (_flat(v) for v in promote_operands([operand(ar1), operand(ar2)]))
     x = sort(x)
     mask = and_(_starts(x, True), isin(x, y))

@@ -20,6 +20,7 @@ from tracejit.numpy.promotion import (
     array_of,
     beside,
     cast,
+    common_dtype,
     common_inexact,
     concrete_value,
     dtype_or,
@@ -71,8 +72,8 @@ def _limits(x: Any, between: Any) -> tuple[Any, Any]:
         values = concrete_value(low), concrete_value(high)
         if values[0] is not None and values[1] is not None and values[0] > values[1]:
             raise ShapeError(f"histogram: range must not decrease; got {values[0]} to {values[1]}")
-    flat = equal(low, high)
-    half: Any = cast(where(flat, 0.5, 0.0), common_inexact([low, high])[0])
+    low, high = (x if is_inexact(get_aval(x).dtype) else cast(x, F64) for x in (low, high))
+    half = cast(where(equal(low, high), 0.5, 0.0), common_dtype([low, high])[0])
     return subtract(low, half), add(high, half)
 
 
@@ -87,9 +88,9 @@ def _edges(x: Any, bins: Any, between: Any, weights: Any = None) -> Any:
         if count < 1:
             raise ShapeError(f"histogram: bins must be positive; got {count}")
         low, high = _limits(x, between)
+        dtype = common_dtype([low, high, x])[0]
         edges = linspace(low, high, count + 1)
-        own = get_aval(x).dtype
-        return edges if not is_inexact(own) else cast(edges, common_inexact([edges, x])[0])
+        return cast(edges, dtype if is_inexact(dtype) else F64)
     edges = array_of(operand(bins))
     if get_aval(edges).ndim != 1:
         raise ShapeError(f"histogram: bins must have rank 1; got shape {get_aval(edges).shape}")

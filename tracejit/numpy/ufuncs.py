@@ -439,6 +439,12 @@ def ldexp(x1: Any, x2: Any, /) -> Any:
     own = get_aval(x).dtype
     if not _logical(get_aval(n).dtype) or not is_float(own):
         raise DTypeError(f"ldexp: a float and an integer; got {own} and {get_aval(n).dtype}")
+    whole = get_aval(n).dtype
+    if whole is DTYPES["u64"]:
+        raise DTypeError("ldexp: the exponents must fit into int64; got uint64")
+    if whole.itemsize >= 4:  # so that they fit into int32
+        n = logical.min_(n, whole.type(10_000))
+        n = n if whole.kind == "u" else logical.max_(n, whole.type(-10_000))
     x, n = broadcast("ldexp", [x, cast(n, DTYPES["i32"])])
     limits = np.finfo(np.float32 if own.kind == "V" else own)  # bfloat16 has float32's range
     least, most = np.int32(limits.minexp), np.int32(limits.maxexp - 1)

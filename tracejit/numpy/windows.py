@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 
 from tracejit.core.array import from_numpy
 from tracejit.core.errors import DTypeError
-from tracejit.core.tracer import get_aval
-from tracejit.ir.dtypes import DTYPES, is_float
+from tracejit.core.tracer import Tracer, get_aval
+from tracejit.ir.dtypes import DTYPES, is_complex, is_float
 from tracejit.numpy.creation import committed
-from tracejit.numpy.logic import less_equal
-from tracejit.numpy.promotion import array_of, as_inexact, cast, concrete_value, operand
-from tracejit.numpy.searching import where
-from tracejit.numpy.ufuncs import (
-    absolute,
-    exp,
-    maximum,
-    minimum,
-    multiply,
-    sqrt,
-    subtract,
-    true_divide,
-)
+from tracejit.numpy.promotion import array_of, cast, concrete_value, operand
+from tracejit.numpy.ufuncs import multiply, true_divide
+from tracejit.ops import bessel
 
 __all__ = [
     "bartlett", "blackman", "hamming", "hanning", "i0", "kaiser",
 ]  # fmt: skip
-
-_TERMS = 30
 
 
 def _window(values: np.ndarray[Any, Any]) -> Any:
@@ -60,9 +47,8 @@ def hanning(M: int) -> Any:
 def kaiser(M: int, beta: Any) -> Any:
     """As :func:`numpy.kaiser`; differentiable in `beta`."""
     count = int(M)
-    value = concrete_value(operand(beta))
-    if value is not None:
-        return _window(np.kaiser(count, float(value)))
+    if not isinstance(beta, Tracer):  # the value that a tracer may have is no constant
+        return _window(np.kaiser(count, float(concrete_value(operand(beta)))))
     if count == 1:
         return _window(np.ones(1))
     half = (count - 1) / 2.0
@@ -71,47 +57,10 @@ def kaiser(M: int, beta: Any) -> Any:
     return true_divide(i0(multiply(wide, np.sqrt(1 - place**2))), i0(wide))
 
 
-@functools.cache
-def _series() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return Chebyshev series of ``exp(-x) i0(x)`` to 8 and of ``sqrt(x)`` times that beyond."""
-    interpolate = np.polynomial.chebyshev.chebinterpolate
-
-    def near(t: Any) -> Any:
-        x = 4.0 * (t + 1.0)
-        return np.exp(-x) * np.i0(x)
-
-    def far(t: Any) -> Any:
-        x = 16.0 / (t + 1.0)
-        # The asymptotic series, where exp(x) would be infinite.
-        tail = 1 + 1 / (8 * x) * (1 + 9 / (16 * x) * (1 + 25 / (24 * x) * (1 + 49 / (32 * x))))
-        y = np.minimum(x, 600.0)
-        value = np.exp(-y) * np.i0(y) * np.sqrt(y)
-        return np.where(x < 600.0, value, tail / np.sqrt(2 * np.pi))
-
-    return interpolate(near, _TERMS), interpolate(far, _TERMS)
-
-
-def _sum(series: np.ndarray[Any, Any], t: Any, dtype: np.dtype[Any]) -> Any:
-    """Return a Chebyshev series at `t`, by Clenshaw's recurrence."""
-    twice = multiply(t, dtype.type(2))
-    first = second = multiply(t, dtype.type(0))
-    for c in series[:0:-1]:
-        first, second = subtract(multiply(twice, first), second) + dtype.type(c), first
-    return subtract(multiply(t, first), second) + dtype.type(series[0])
-
-
 def i0(x: Any) -> Any:
-    """As :func:`numpy.i0`, by two Chebyshev series; float32 and float64 accurately."""
-    x = as_inexact(operand(x))
+    """As :func:`numpy.i0`."""
+    x = operand(x)
     own = get_aval(x).dtype
-    if not is_float(own):
+    if is_complex(own):
         raise DTypeError(f"i0: real numbers are needed; got {own}")
-    dtype = own if own.itemsize >= 4 else DTYPES["f32"]
-    size = absolute(array_of(cast(x, dtype)))
-    near, far = _series()
-    eight = dtype.type(8)
-    low, high = minimum(size, eight), maximum(size, eight)
-    small = _sum(near, subtract(multiply(low, dtype.type(0.25)), dtype.type(1)), dtype)
-    large = _sum(far, subtract(true_divide(dtype.type(16), high), dtype.type(1)), dtype)
-    large = true_divide(large, sqrt(high))
-    return cast(multiply(where(less_equal(size, eight), small, large), exp(size)), own)
+    return bessel.i0(array_of(x if is_float(own) else cast(x, DTYPES["f64"])))
