@@ -28,8 +28,6 @@ MATRICES = (
 )  # fmt: skip
 WHOLE = ("sort", "fft", *MATRICES)
 """What is done to complex numbers as a whole."""
-LARGEST_FACTOR = 13
-"""Of the lengths of Fourier transforms."""
 FFT_KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
 FFT_NORMS = ("backward", "ortho", "forward")
 
@@ -119,21 +117,12 @@ def _sort(eq: Equation) -> Routine | None:
     return Routine("sort", (outer, shape[axis], inner, eq.params["num_keys"]))
 
 
-def _fft(eq: Equation) -> Routine | None:
+def _fft(eq: Equation) -> Routine:
     x, params = eq.inputs[0].aval, eq.params
     axes, lengths = params["axes"], params["lengths"]
-    if any(_has_large_factor(n) for n in lengths):
-        return None
     kind, norm = FFT_KINDS.index(params["kind"]), FFT_NORMS.index(params["norm"])
     numbers = (kind, norm, lengths[-1], x.ndim, *x.shape, *axes)
     return Routine("fft", numbers, in_place=x.dtype == eq.outputs[0].aval.dtype)
-
-
-def _has_large_factor(n: int) -> bool:
-    for factor in range(2, LARGEST_FACTOR + 1):
-        while n % factor == 0:
-            n //= factor
-    return n > 1
 
 
 def _matrices(eq: Equation) -> Routine | None:

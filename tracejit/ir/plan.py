@@ -124,8 +124,7 @@ class LibraryCall(NamedTuple):
     the axes.  Kinds 0 and 1 are forward and inverse, of complex or of real numbers to complex ones.
     Kind 2 is forward, of real numbers to the first half of the last axis, from which the rest
     follows; kind 3 is its inverse, `length` being that of the last axis of the result.  Norm 0
-    divides inverses by the number of points, 2 the others, 1 both by its root.  No length has a
-    factor above 13.
+    divides inverses by the number of points, 2 the others, 1 both by its root.
 
     Linear algebra, of float32, float64, complex64 or complex128, as the primitives of these names
     have it; all arrays are C-contiguous stacks of matrices or vectors.  A matrix that has no result

@@ -1,7 +1,7 @@
 """Discrete Fourier transforms along any axes.
 
-Staged, a backend answers them as it can: on the CPU by code of its own for lengths without large
-prime factors; what is left, and eager ones, by pocketfft, on a GPU by cuFFT.
+Staged, a backend answers them as it can: on the CPU by code of its own.  Eager ones run in
+pocketfft, those on a GPU in cuFFT.
 
 Every transform is linear.  Cotangents pair without conjugation (see
 :mod:`tracejit.ops.complex_numbers`), so the matrix of a complex transform is its own transpose.

@@ -6,6 +6,7 @@ an axis                       way
 usual                         groups of neighbouring transforms in the lanes (:mod:`.fft_axis`)
 of few transforms, or long    ``[n1, n2]``: along the first, turned, along the second (Bailey 1990);
                               of real rows, those of half the length (:mod:`.fft_halves`)
+with a factor above 13        a convolution (:mod:`.fft_chirps`)
 ============================  ====================================================================
 
 Results do not depend on the number of threads: what is in a lane does not depend on the others.
@@ -34,6 +35,7 @@ from tracejit_llvm.routines.calls import (
     aligned,
 )
 from tracejit_llvm.routines.fft_axis import TABLES, AxisForm, axis_text
+from tracejit_llvm.routines.fft_chirps import EACH, ChirpForm, chirp_text
 from tracejit_llvm.routines.fft_halves import PIECE, halves_text
 from tracejit_llvm.routines.fft_passes import RADICES
 
@@ -82,6 +84,8 @@ class Axis(NamedTuple):
         Points in memory of source and target.
     places : (Place, Place)
         Of source and target.
+    sign : float
+        1 or -1: their direction.
     scale : float
         Is multiplied by what they come to.
     """
@@ -93,6 +97,7 @@ class Axis(NamedTuple):
     target: Side
     rows: tuple[int, int]
     places: tuple[Place, Place]
+    sign: float
     scale: float = 1.0
 
 
@@ -230,19 +235,58 @@ class _Call:
         want = n // 2 + 1 if kind == "forward" and self.kind == REAL_FORWARD else n
         shape[axis] = want
         lanes = outer * inner
-        if kind == "complex" and inner == 1:
-            split = self.split(n, lanes)
-            if split is not None:
-                return self.bailey(lanes, n, split, places, scale)
-        if kind != "complex" and inner == 1 and not n % 2:
+        if radices_of(n) is None:
+            return self.bluestein(kind, outer, n, inner, (have, want), places, scale)
+        if kind == "complex":
+            return self.plain(outer, n, inner, places, scale, self.sign)
+        if inner == 1 and not n % 2:
             split = self.split(n // 2, lanes)
             if split is not None:
                 return self.halved(kind, lanes, n // 2, split, places, scale)
-        source, target = (
-            Side(lanes, 0, rows, 1) if inner == 1 else Side(inner, rows * inner, 1, inner)
-            for rows in (have, want)
-        )
-        return [self.step(Axis(kind, lanes, n, source, target, (have, want), places, scale))]
+        source, target = _side(outer, have, inner), _side(outer, want, inner)
+        return [
+            self.step(Axis(kind, lanes, n, source, target, (have, want), places, self.sign, scale))
+        ]
+
+    def plain(
+        self, outer: int, n: int, inner: int, places: tuple[Place, Place], scale: float, sign: float
+    ) -> list[LibraryStep]:
+        """Return the steps of complex transforms of a length without large prime factors."""
+        lanes = outer * inner
+        split = self.split(n, lanes) if inner == 1 else None
+        if split is not None:
+            return self.bailey(lanes, n, split, places, scale, sign)
+        side = _side(outer, n, inner)
+        return [self.step(Axis("complex", lanes, n, side, side, (n, n), places, sign, scale))]
+
+    def bluestein(
+        self, kind: str, outer: int, n: int, inner: int, rows: tuple[int, int],
+        places: tuple[Place, Place], scale: float,
+    ) -> list[LibraryStep]:  # fmt: skip
+        m = _convolution_length(n)
+        work = self.reserve(outer * m * inner * 2 * self.dtype.itemsize)
+        chirp, kernel = _chirp(n, m, self.sign)
+        form = ChirpForm(self.scalar, self.lanes, kind, inner > 1)
+
+        def product(
+            name: str, ends: tuple[Place, Place], have: int, want: int, count: int, by: Array
+        ) -> LibraryStep:
+            pieces = -(-count // EACH)
+            return LibraryStep(
+                LibraryFunction(chirp_text, (form,), name), (ends[0].slot, ends[1].slot),
+                (n, have, want, count, inner, pieces, ends[0].offset, ends[1].offset),
+                outer * pieces, outer * count * inner * 1.0, True,
+                by.view(np.float64).astype(self.dtype),
+            )  # fmt: skip
+
+        there = work, work
+        return [
+            product("begin", (places[0], work), rows[0], m, m, chirp),
+            *self.plain(outer, m, inner, there, 1.0, -1.0),
+            product("multiply", there, m, m, m, kernel),
+            *self.plain(outer, m, inner, there, 1.0, 1.0),
+            product("end", (work, places[1]), m, rows[1], rows[1], chirp * scale),
+        ]
 
     def split(self, n: int, lanes: int) -> int | None:
         """Return the first factor of a length by which it is split, or None if it is not."""
@@ -255,15 +299,17 @@ class _Call:
         return min(found, key=lambda n1: abs(n1 - n // n1), default=None)
 
     def bailey(
-        self, outer: int, n: int, n1: int, places: tuple[Place, Place], scale: float
+        self, outer: int, n: int, n1: int, places: tuple[Place, Place], scale: float, sign: float
     ) -> list[LibraryStep]:
         n2 = n // n1
         between = self.reserve(outer * n * 2 * self.dtype.itemsize)
         columns = Side(n2, n, 1, n2)
-        first = Axis("complex", outer * n2, n1, columns, columns, (n1, n1), (places[0], between))
+        first = Axis(
+            "complex", outer * n2, n1, columns, columns, (n1, n1), (places[0], between), sign
+        )
         second = Axis(
             "complex", outer * n1, n2, Side(outer * n1, 0, n2, 1), Side(n1, n, 1, n1), (n2, n2),
-            (between, places[1]), scale,
+            (between, places[1]), sign, scale,
         )  # fmt: skip
         return [self.step(first, n), self.step(second)]
 
@@ -284,8 +330,9 @@ class _Call:
             _half_turns(n, self.sign).astype(self.dtype),
         )  # fmt: skip
         if forward:
-            return [*self.bailey(lanes, n, n1, (places[0], between), scale / 2), half]
-        return [half, *self.bailey(lanes, n, n1, (between, places[1]), scale)]
+            there = places[0], between
+            return [*self.bailey(lanes, n, n1, there, scale / 2, self.sign), half]
+        return [half, *self.bailey(lanes, n, n1, (between, places[1]), scale, self.sign)]
 
     def step(self, axis: Axis, turned: int = 0) -> LibraryStep:
         """Return the launch for an axis.
@@ -296,7 +343,7 @@ class _Call:
         real, odd = kind != "complex", bool(n % 2)
         if real and not odd:
             n //= 2
-        passes = _passes(n, self.sign)
+        passes = _passes(n, axis.sign)
         radices = passes.radices
         source, from_form = self.side(axis.source, axis.rows[0], kind == "forward")
         target, to_form = self.side(axis.target, axis.rows[1], kind == "inverse")
@@ -317,16 +364,16 @@ class _Call:
             rows = -(-groups // each)
             arena, at = 2 * buffer, self.reserve(2 * buffer * rows).offset
         scale = axis.scale / 2 if kind == "forward" and not odd else axis.scale
-        floats = [np.array([self.sign, scale]), passes.floats]
+        floats = [np.array([axis.sign, scale]), passes.floats]
         own = TABLES + passes.floats.size
         around = period = 0
         if turned:
             period = axis.source.period // self.lanes
-            tables = _turns(turned, n, self.lanes, self.sign)
+            tables = _turns(turned, n, self.lanes, axis.sign)
             floats += tables
             around = own + tables[0].size
         elif real and not odd:
-            floats.append(_half_turns(n, self.sign))
+            floats.append(_half_turns(n, axis.sign))
         sizes = (
             lanes, groups, each, arena, at, buffer, n, axis.places[0].offset,
             axis.places[1].offset, *source, *target, *axis.rows, passes.places[0][1],
@@ -346,6 +393,38 @@ class _Call:
                 return side, "rows"
             return Side(1, side.lane, 1, 1), "segments"
         return side, "segments" if side.period % self.lanes else "columns"
+
+
+def _side(outer: int, rows: int, inner: int) -> Side:
+    if inner == 1:
+        return Side(outer, 0, rows, 1)
+    return Side(inner, rows * inner, 1, inner)
+
+
+@lru_cache(maxsize=256)
+def _convolution_length(n: int) -> int:
+    """Return how long a transform must be that convolves `n` points, and is quick."""
+    found = 16
+    while found < 2 * n - 1:
+        found *= 2
+    for odd in (9, 15, 5, 3):
+        power = found // 16
+        while power * odd >= 2 * n - 1 and power >= 8:
+            found, power = min(found, power * odd), power // 2
+    return found
+
+
+@lru_cache(maxsize=16)
+def _chirp(n: int, m: int, sign: float) -> tuple[Array, Array]:
+    """Return by what points are multiplied, and the transform of what they are convolved with."""
+    k = np.arange(n)
+    chirp = _roots(2 * n, k * k)
+    if sign < 0:
+        chirp = chirp.conj()
+    kernel = np.zeros(m, np.complex128)
+    kernel[:n] = chirp.conj()
+    kernel[m - n + 1 :] = kernel[n - 1 : 0 : -1]
+    return chirp, np.fft.fft(kernel) / m
 
 
 @lru_cache(maxsize=16)

@@ -14,9 +14,8 @@ from tracejit import lax
 from tracejit.ir.dtypes import DTYPES, complex_of
 from tracejit.testing.libraries import run_library
 from tracejit.tools.explain import explain
-from tracejit_llvm.routines.ffts import radices_of
 
-LENGTHS = [n for n in range(1, 65) if radices_of(n)]
+LENGTHS = range(1, 65)
 # Shapes and axes: rows, columns, neighbours in several segments, few and long ones, several axes.
 PLACES: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
     ((19, 12), (1,)), ((12, 19), (0,)), ((2, 12, 9), (1,)), ((30, 12, 3), (1,)), ((12, 32), (0,)),
@@ -25,6 +24,7 @@ PLACES: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
     ((9, 4096), (1,)), ((3, 8192), (1,)), ((1, 360, 2), (2, 1)), ((2, 2187), (1,)),
     ((16, 16, 16), (0, 1, 2)), ((6, 10, 7), (2, 0)),
     ((4, 24, 20), (2, 1)), ((3, 1, 5, 2), (0, 1, 3)), ((1, 1), (0, 1)), ((0, 4), (1,)),
+    ((3, 101), (1,)), ((2, 38, 5), (1,)), ((1009,), (0,)), ((2, 17, 19), (1, 2)),
 ]  # fmt: skip
 KINDS = [(0, "c"), (1, "c"), (0, "r"), (1, "r"), (2, "r"), (3, "c")]
 WITHIN = {"f64": 4e-16, "f32": 2e-7}
@@ -80,7 +80,7 @@ def test_lengths(library: Any, dtype: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "of"), KINDS)
-@pytest.mark.parametrize("n", [6, 9])
+@pytest.mark.parametrize("n", [6, 9, 17])
 def test_transforms_do_not_meet(library: Any, kind: int, of: str, n: int) -> None:
     params, x, result = operands(kind, of, (11, n), (1,), "f64")
     (clean,) = library("fft", params, [x], [result])
