@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tracejit.numpy as tnp
+from tracejit.core.array import Array
 from tracejit.transforms.stage import evaluate, stage
 
 RNG = np.random.default_rng(0)
@@ -364,3 +365,48 @@ def test_cross_products_of_vectors_in_the_plane() -> None:
     np.testing.assert_array_equal(tnp.cross(x, y[:, :2]), third)
     wide = np.concatenate([x, np.zeros((len(x), 1), x.dtype)], 1)
     np.testing.assert_array_equal(tnp.cross(x, y), np.cross(wide, y))
+
+
+def as_arrays(x: Any) -> Any:
+    if isinstance(x, np.ndarray):
+        return tnp.asarray(x)
+    nested = isinstance(x, (list, tuple)) and any(isinstance(v, np.ndarray) for v in x)
+    return type(x)(map(as_arrays, x)) if nested else x
+
+
+def leaves(x: Any) -> list[Any]:
+    if isinstance(x, (tuple, list)):
+        return [leaf for y in x for leaf in leaves(y)]
+    return [x]
+
+
+# What NumPy does not hand over, or what gives no arrays.
+NOT_HANDED_OVER = {
+    "full", "require", "asarray_chkfinite", "ndim", "shape", "size", "iscomplexobj", "isrealobj",
+}  # fmt: skip
+FIRST = {r[0]: i for i, r in reversed(list(enumerate(ROWS))) if r[0] not in NOT_HANDED_OVER}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_numpys_functions_on_our_arrays_are_ours(name: str) -> None:
+    """``np.f(Array)`` and ``np.f(tracer)``, for every function that is called by a row."""
+    args, how = ROWS[FIRST[name]][1:]
+    given = [as_arrays(x) for x in args]
+    if all(g is x for g, x in zip(given, args, strict=True)):
+        pytest.skip("takes no arrays")
+    function: Callable[..., Any] = getattr(np, name)
+    found, expected = function(*given, **how), getattr(tnp, name)(*args, **how)
+    for ours, again in zip(leaves(found), leaves(expected), strict=True):
+        assert isinstance(ours, Array)
+        np.testing.assert_array_equal(ours, again)
+    places = [i for i, x in enumerate(args) if isinstance(x, np.ndarray)]
+    if name in HOST or not places:
+        return
+
+    def flat(*xs: Any) -> list[Any]:
+        full = list(given)
+        for i, x in zip(places, xs, strict=True):
+            full[i] = x
+        return leaves(function(*full, **how))
+
+    assert stage(flat, [given[i].aval for i in places]).outputs

@@ -64,12 +64,26 @@ def test_out_is_written_for_concrete_arrays() -> None:
 
 
 def test_what_cannot_be_recorded_says_so() -> None:
-    with pytest.raises(TypeError, match=r"numpy.shares_memory .*tracejit.numpy"):
+    with pytest.raises(TypeError, match=r"numpy.shares_memory .*immutable.*numpy.asarray"):
         np.shares_memory(tnp.asarray(X), tnp.asarray(X))
     with pytest.raises(TypeError, match=r"numpy.isnat"):
         np.isnat(tnp.asarray(X))
     with pytest.raises(NotImplementedError, match=r"immutable.*inplace=False"):
         np.fill_diagonal(tnp.asarray(X), 0.0)
+    with pytest.raises(TypeError, match=r"ufunc.at, which writes into its argument"):
+        np.add.at(tnp.asarray(X), 0, 1.0)
+    with pytest.raises(TypeError, match=r"numpy.copyto .*write x = where"):
+        np.copyto(tnp.asarray(X), 1.0)
+    with pytest.raises(TypeError, match=r"numpy.count "):
+        np.strings.count(tnp.asarray(X), "a")
+
+
+def test_functions_of_numpys_modules_are_found_there() -> None:
+    x = tnp.asarray(-1.0)
+    assert np.emath.sqrt(x) == 1j
+    assert isinstance(np.fft.fft(tnp.asarray(X)), Array)
+    np.testing.assert_allclose(np.subtract.reduce(tnp.asarray(X), axis=1), np.subtract.reduce(X, 1))
+    np.testing.assert_allclose(np.maximum.accumulate(tnp.asarray(X)), np.maximum.accumulate(X))
 
 
 def test_methods() -> None:

@@ -175,7 +175,7 @@ __all__ = [
 
 bool = bool_
 methods.install()
-protocol.install(globals(), vars(linalg), vars(fft), sys.modules[__name__])
+protocol.install(globals(), vars(linalg), vars(fft), vars(emath), sys.modules[__name__])
 ufunc_methods.install(globals())
 
 

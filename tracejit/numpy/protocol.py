@@ -14,21 +14,11 @@ import numpy as np
 from tracejit.core.array import Array, host_array
 from tracejit.core.errors import DTypeError
 from tracejit.core.tracer import Tracer
+from tracejit.numpy.absent import ABSENT
 
 __all__ = ["install"]
 
 _SPELLED: dict[str, str] = {"amax": "max", "amin": "min", "around": "round", "absolute": "abs"}
-# np.<ufunc>.reduce and the like, by the function that means the same
-_REDUCTIONS = {
-    "add": "sum",
-    "multiply": "prod",
-    "maximum": "max",
-    "minimum": "min",
-    "logical_and": "all",
-    "logical_or": "any",
-}
-_ACCUMULATIONS = {"add": "cumsum", "multiply": "cumprod"}
-
 
 class _Protocol:
     """The functions of the namespace, by the NumPy functions that they stand for."""
@@ -38,19 +28,16 @@ class _Protocol:
         namespace: Mapping[str, Any],
         linalg: Mapping[str, Any],
         fft: Mapping[str, Any],
-        module: Any,
+        emath: Mapping[str, Any],
     ) -> None:
         self.namespace = namespace
-        self.linalg = linalg
-        self.fft = fft
-        self.module = module
+        self.tables = {"numpy.linalg": linalg, "numpy.fft": fft, "numpy.lib.scimath": emath}
 
     def find(self, function: Any) -> Callable[..., Any] | None:
         """Return our function for one of NumPy's."""
         name = function.__name__
-        home = getattr(function, "__module__", "")
-        table = self.linalg if "linalg" in home else self.namespace
-        table = self.fft if "fft" in home else table
+        home = getattr(function, "__module__", None) or "numpy"  # ufuncs have none
+        table = self.namespace if home == "numpy" else self.tables.get(home, {})
         found = table.get(_SPELLED.get(name, name)) or table.get(name)
         return found if callable(found) else None
 
@@ -74,11 +61,13 @@ def _write(out: Any, result: Any) -> Any:
     return out[0] if isinstance(out, tuple) and len(out) == 1 else out
 
 
-def _refuse(function: Any, name: str) -> Any:
+def _refuse(name: str) -> Any:
+    why = ABSENT.get(name)
     raise DTypeError(
-        f"numpy.{name} cannot be recorded on {'a traced' if function else 'an'} array, for "
-        f"tracejit.numpy has no function of that name. Write it with functions of tracejit.numpy "
-        f"(they have NumPy's names), or convert the array first: numpy.asarray(x)."
+        f"numpy.{name} does not take an array of tracejit: "
+        + (f"{why}. " if why else "tracejit.numpy has no function of that name. ")
+        + "Write it with functions of tracejit.numpy (they have NumPy's names), or convert the "
+        "array first: numpy.asarray(x)."
     )
 
 
@@ -87,36 +76,19 @@ def _ufunc(protocol: _Protocol) -> Callable[..., Any]:
         del self
         out = how.pop("out", None)
         name = ufunc.__name__
-        if method == "__call__":
-            function = protocol.find(ufunc)
-        elif method == "reduce" and name in _REDUCTIONS:
-            function = protocol.namespace[_REDUCTIONS[name]]
-            if len(inputs) == 1:
-                how.setdefault("axis", 0)
-        elif method == "accumulate" and name in _ACCUMULATIONS:
-            function = protocol.namespace[_ACCUMULATIONS[name]]
-            if len(inputs) == 1:
-                how.setdefault("axis", 0)
-        elif method == "outer" and len(inputs) == 2:
-            return _outer(protocol, ufunc, inputs)
-        else:
-            function = None
+        function = protocol.find(ufunc)
+        if method != "__call__":
+            if method == "at":
+                return _refuse("ufunc.at, which writes into its argument,")
+            function = getattr(function, method, None)
         if function is None:
-            return _refuse(None, name if method == "__call__" else f"{name}.{method}")
+            return _refuse(name if method == "__call__" else f"{name}.{method}")
         for default in ("casting", "order", "subok"):
             how.pop(default, None)
         result = function(*inputs, **how)
         return result if out is None else _write(out, result)
 
     return __array_ufunc__
-
-
-def _outer(protocol: _Protocol, ufunc: Any, inputs: Sequence[Any]) -> Any:
-    function = protocol.find(ufunc)
-    if function is None:
-        return _refuse(None, f"{ufunc.__name__}.outer")
-    x, y = (protocol.namespace["asarray"](v) for v in inputs)
-    return function(protocol.namespace["reshape"](x, x.shape + (1,) * y.ndim), y)
 
 
 def _function(protocol: _Protocol) -> Callable[..., Any]:
@@ -126,7 +98,7 @@ def _function(protocol: _Protocol) -> Callable[..., Any]:
         del self, types
         function = protocol.find(func)
         if function is None:
-            return _refuse(None, func.__name__)
+            return _refuse(func.__name__)
         how = dict(kwargs)
         out = how.pop("out", None)
         how.pop("like", None)
@@ -139,18 +111,22 @@ def _function(protocol: _Protocol) -> Callable[..., Any]:
 
 
 def install(
-    namespace: Mapping[str, Any], linalg: Mapping[str, Any], fft: Mapping[str, Any], module: Any
+    namespace: Mapping[str, Any],
+    linalg: Mapping[str, Any],
+    fft: Mapping[str, Any],
+    emath: Mapping[str, Any],
+    module: Any,
 ) -> None:
     """Put NumPy's protocols on Array and Tracer.
 
     Parameters
     ----------
-    namespace, linalg, fft : mapping
-        The functions of ``tracejit.numpy``, of its ``linalg`` and of its ``fft``.
+    namespace, linalg, fft, emath : mapping
+        The functions of ``tracejit.numpy``, and of its modules of these names.
     module : module
         What ``__array_namespace__`` returns.
     """
-    protocol = _Protocol(namespace, linalg, fft, module)
+    protocol = _Protocol(namespace, linalg, fft, emath)
 
     def __array_namespace__(self: Any, *, api_version: str | None = None) -> Any:
         del self, api_version
