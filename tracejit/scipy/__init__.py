@@ -1,5 +1,5 @@
 """``tracejit.scipy``: functions of SciPy, recorded while tracing."""
 
-from tracejit.scipy import fft, signal, special, stats
+from tracejit.scipy import fft, linalg, signal, special, stats
 
-__all__ = ["fft", "signal", "special", "stats"]
+__all__ = ["fft", "linalg", "signal", "special", "stats"]
