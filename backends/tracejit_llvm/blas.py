@@ -11,7 +11,7 @@ BLAS = {"float32": "matmul_sgemm", "float64": "matmul_dgemm"}
 """The native function for a dtype."""
 
 ROUTINES = frozenset([
-    "gemm", "trsm", "trsv", "potrf", "getrf", "gelqf", "orglq", "unglq", "syevd", "heevd", "gesdd",
+    "gemm", "trsm", "trsv", "potrf", "getrf", "geqrf", "orgqr", "ungqr", "syevd", "heevd", "gesdd",
     "geev",
 ])  # fmt: skip
 """Names of routines that are called, without the letter of their type."""

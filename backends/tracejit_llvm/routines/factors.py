@@ -14,7 +14,6 @@ from tracejit_llvm.routines.small_matrices import (
     small_lu_text,
     small_steps,
 )
-from tracejit_llvm.text import float_text
 
 __all__ = ["cholesky_steps", "cholesky_text", "lu_steps", "lu_text", "qr_steps", "qr_text"]
 
@@ -109,75 +108,35 @@ def qr_steps(params: tuple[int, ...], dtype: Dtype) -> LibrarySteps:
     batch, m, n, full = params
     k = min(m, n)
     inner = m if full else k
-    row = max(n, inner, 1)
-    work = PANEL * max(m, n, 1)
-    room = Room.of(*(dtype.itemsize * c for c in (m * row, k, work)))
+    work = PANEL * max(n, inner, 1)
+    room = Room.of(*(dtype.itemsize * c for c in (m * max(n, inner), k, work)))
     cost = 1500.0 + 5.0 * m * n + 0.3 * m * inner * k
-    sizes = (batch, m, n, inner, row, work)
+    sizes = (batch, m, n, inner, work)
     return stack_steps(qr_text, (dtype.name,), (0, 1, 2), sizes, room, cost, max(m, n))
 
 
 def qr_text(dtype: str) -> str:
-    """Return the module of QR factorizations.
-
-    To LAPACK it is an LQ factorization: ``A^T = L Q'``, so that ``A = Q'^T L^T``.
-    """
-    f = MatrixKernel(dtype, 3, 6, 3)
+    """Return the module of QR factorizations of matrices that have elements."""
+    f = MatrixKernel(dtype, 3, 5, 3)
     a, q, r = f.buffers
-    m, n, inner, row, work = f.sizes[1:6]
+    m, n, inner, work = f.sizes[1:5]
     k = f.least(m, n)
     rows, columns, least, wanted = f.number(m), f.number(n), f.number(k), f.number(inner)
-    leading, space = f.leading(row), f.number(work)
-    name = "orglq" if f.parts == 1 else "unglq"
+    space = f.number(work)
+    name = "orgqr" if f.parts == 1 else "ungqr"
 
     def lane(at: str, places: list[str]) -> None:
         own, tau, memory = places
-        source = f.lane(a, at, f.i("mul", m, n))
         to_q, to_r = f.lane(q, at, f.i("mul", m, inner)), f.lane(r, at, f.i("mul", inner, n))
+        f.turn(f.lane(a, at, f.i("mul", m, n)), own, m, n, n, m)
+        f.fortran("geqrf", rows, columns, own, rows, tau, memory, space, f.info)
+        f.turn(own, to_r, n, k, m, n)
 
-        def place(i: str) -> str:
-            return f.at(own, f.i("mul", i, row), f.element)
+        def below(i: str, _: list[str]) -> None:
+            f.fill(f.at(to_r, f.i("mul", i, n), f.element), f.least(i, n), 0.0)
 
-        f.loop(
-            0, m, lambda i, _: f.copy(f.at(source, f.i("mul", i, n), f.element), place(i), n)
-        )
-        some = f.i("sgt", k, 0)
-
-        def factor() -> None:
-            f.fortran("gelqf", columns, rows, own, leading, tau, memory, space, f.info)
-
-        f.when(some, factor)
-
-        def of_r(i: str, _: list[str]) -> None:
-            target = f.at(to_r, f.i("mul", i, n), f.element)
-            start = f.least(i, n)
-            f.fill(target, start, 0.0)
-            full = f.i("slt", i, k)
-
-            def copy_rest() -> None:
-                x, y = (f.at(p, start, f.element) for p in (place(i), target))
-                f.copy(x, y, f.i("sub", n, start))
-
-            f.when(full, copy_rest, lambda: f.fill(target, n, 0.0))
-
-        f.loop(0, inner, of_r)
-
-        def unit() -> None:
-            # Without columns all of Q is free.
-            def one(i: str, _: list[str]) -> None:
-                at_i = f.i("mul", i, f.i("add", inner, 1))
-                f.store(f.scalar, float_text(1.0, f.scalar), to_q, f.i("mul", at_i, f.parts))
-
-            f.fill(to_q, f.i("mul", m, inner), 0.0)
-            f.loop(0, f.least(m, inner), one)
-
-        def of_q() -> None:
-            f.fortran(name, wanted, rows, least, own, leading, tau, memory, space, f.info)
-            f.loop(
-                0, m, lambda i, _: f.copy(place(i), f.at(to_q, f.i("mul", i, inner), f.element),
-                                          inner)
-            )  # fmt: skip
-
-        f.when(some, of_q, unit)
+        f.loop(0, inner, below)
+        f.fortran(name, rows, wanted, least, own, rows, tau, memory, space, f.info)
+        f.turn(own, to_q, inner, m, m, inner)
 
     return f.lanes(lane)

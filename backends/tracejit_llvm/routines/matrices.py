@@ -24,8 +24,8 @@ from tracejit_llvm.routines.calls import (
     LibrarySteps,
     aligned,
 )
-from tracejit_llvm.routines.writing import Kernel, module_text
-from tracejit_llvm.text import Module, float_text
+from tracejit_llvm.routines.writing import Function, Kernel, module_text
+from tracejit_llvm.text import Module, float_text, vector
 
 __all__ = ["MatrixKernel", "Room", "stack_steps"]
 
@@ -35,7 +35,8 @@ GROUP_BYTES = 64 << 20
 """Scratch memory of all groups together, if that leaves one."""
 LARGE = 160
 """Rows from which BLAS has threads of its own, which ours would only disturb."""
-TILE = 16
+TILE = 8
+"""Side of the squares that are turned in registers."""
 
 
 class Room(NamedTuple):
@@ -206,29 +207,59 @@ class MatrixKernel(Kernel):
     def turn(
         self, source: str, target: str, rows: str, columns: str, source_row: str, target_row: str
     ) -> None:
-        """Append ``target[j * target_row + i] = source[i * source_row + j]``, tile by tile."""
+        """Append ``target[j * target_row + i] = source[i * source_row + j]``."""
+        name = "turn"
+        if name not in self.module.definitions:
+            self._define_turn(name)
+        places = (("ptr", source), ("ptr", target))
+        numbers = (rows, columns, source_row, target_row)
+        self.invoke(name, *places, *(("i64", x) for x in numbers))
 
-        def rows_of(first: str, _: list[str]) -> None:
-            last = self.least(self.i("add", first, TILE), rows)
+    def _define_turn(self, name: str) -> None:
+        """Write the function that turns a matrix, by squares that fit in registers."""
+        kind = self.element
+        if self.parts == 2 and self.scalar == "float":
+            kind = "double"  # as many bytes
+        names = ("%rows", "%columns", "%from", "%to")
+        f = Function(
+            self.module, name, [("ptr", "%x"), ("ptr", "%y"), *(("i64", x) for x in names)]
+        )
+        align = 4 if self.scalar == "float" else 8
+        whole_rows = whole_columns = "0"
 
-            def columns_of(left: str, _: list[str]) -> None:
-                right = self.least(self.i("add", left, TILE), columns)
+        def one_by_one(first: str, last: str, left: str, right: str) -> None:
+            def row(i: str, _: list[str]) -> None:
+                start = f.i("mul", i, "%from")
 
-                def row(i: str, _: list[str]) -> None:
-                    start = self.i("mul", i, source_row)
+                def one(j: str, _: list[str]) -> None:
+                    x = f.load(kind, "%x", f.i("add", start, j), align)
+                    to = f.i("add", f.i("mul", j, "%to"), i)
+                    f.store(kind, x, "%y", to, align)
 
-                    def one(j: str, _: list[str]) -> None:
-                        x = self.load(self.element, source, self.i("add", start, j))
-                        to = self.i("add", self.i("mul", j, target_row), i)
-                        self.store(self.element, x, target, to)
+                f.loop(left, right, one)
 
-                    self.loop(left, right, one)
+            f.loop(first, last, row)
 
-                self.loop(first, last, row)
+        if kind in ("double", "float"):
+            full = vector(kind, TILE)
+            whole_rows, whole_columns = (f.i("and", x, -TILE) for x in names[:2])
 
-            self.loop(0, columns, columns_of, step=TILE)
+            def tile(i: str, j: str) -> None:
+                found = []
+                for k in range(TILE):
+                    at = f.i("add", f.i("mul", f.i("add", i, k), "%from"), j)
+                    found.append(f.load(full, f.at("%x", at, kind), align=align))
+                for k, column in enumerate(f.transposed(found, kind, TILE)):
+                    to = f.i("add", f.i("mul", f.i("add", j, k), "%to"), i)
+                    f.store(full, column, f.at("%y", to, kind), align=align)
 
-        self.loop(0, rows, rows_of, step=TILE)
+            def strip(i: str, _: list[str]) -> None:
+                f.loop(0, whole_columns, lambda j, _: tile(i, j), step=TILE)
+
+            f.loop(0, whole_rows, strip, step=TILE)
+        one_by_one("0", whole_rows, whole_columns, "%columns")
+        one_by_one(whole_rows, "%rows", "0", "%columns")
+        f.end()
 
     def conjugate(self, target: str, count: str) -> None:
         """Append the negation of the imaginary parts of adjacent elements."""

@@ -104,20 +104,6 @@ class _Network(Rows):
         first, last = f.load("i64", bases), f.load("i64", bases, self.n - 1)
         return f.i("eq", f.i("sub", last, first), self.n - 1)
 
-    def transposed(self, f: Function, rows: list[str], kind: str) -> list[str]:
-        """Append the transposition of n vectors of n lanes."""
-        n, h = self.n, 1
-        rows = list(rows)
-        while h < n:
-            for i in (i for i in range(n) if not i & h):
-                a, b = rows[i], rows[i + h]
-                low = [k if not k & h else n + k - h for k in range(n)]
-                high = [k + h if not k & h else n + k for k in range(n)]
-                rows[i] = f.shuffle(a, b, kind, n, low)
-                rows[i + h] = f.shuffle(a, b, kind, n, high)
-            h *= 2
-        return rows
-
     def fill_tiles(
         self, f: Kernel, words: str, indices: str, bases: str, whole: str, nothing: list[Typed]
     ) -> list[str]:
@@ -133,7 +119,7 @@ class _Network(Rows):
                 if k.special:
                     odd = f.op(f"or {flags} {odd}, {k.unusual(f, bits, n)}")
                 rows.append(k.widened(f, k.encode(f, bits, n), n))
-            for lane, key in enumerate(self.transposed(f, rows, k.word)):
+            for lane, key in enumerate(f.transposed(rows, k.word, n)):
                 here = f.i("add", at, lane)
                 if k.indexed:
                     index = f.splat(here, "i64", n)
@@ -159,7 +145,7 @@ class _Network(Rows):
 
         def tile(at: str, _: list[str]) -> None:
             here = [f.i("add", at, lane) for lane in range(n)]
-            rows = self.transposed(f, [self.result(f, words, indices, h) for h in here], kind)
+            rows = f.transposed([self.result(f, words, indices, h) for h in here], kind, n)
             for start, row in zip(starts, rows, strict=True):
                 f.store(full, row, f.at(start, at, kind), align=size)
 

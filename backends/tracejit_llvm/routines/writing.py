@@ -121,6 +121,19 @@ class Function(Code):
             f"<{len(places)} x i32> {integers(places, 'i32')}"
         )
 
+    def transposed(self, rows: Sequence[str], kind: str, n: int) -> list[str]:
+        """Append the transposition of n vectors of n lanes, n being a power of 2."""
+        rows, h = list(rows), 1
+        while h < n:
+            for i in (i for i in range(n) if not i & h):
+                a, b = rows[i], rows[i + h]
+                low = [k if not k & h else n + k - h for k in range(n)]
+                high = [k + h if not k & h else n + k for k in range(n)]
+                rows[i] = self.shuffle(a, b, kind, n, low)
+                rows[i + h] = self.shuffle(a, b, kind, n, high)
+            h *= 2
+        return rows
+
     def first(self, count: str, n: int, order: Sequence[int] | None = None) -> str:
         """Append a mask of the first `count` of `n` lanes, or of places that are in `order`."""
         least = self.splat(self.op(f"trunc i64 {count} to i32"), "i32", n)
