@@ -33,6 +33,7 @@ from tracejit.ops.matrices import (
     check_square,
     each_matrix,
     half_sum,
+    linear_routine,
     stacked_product,
     take_rows,
     triangle,
@@ -171,6 +172,8 @@ FEW = 8
 """Matrices up to which each is given to LAPACK by itself; more are factored together."""
 SHORT = 64
 """Rows up to which they are."""
+LOT = 1024
+"""So many, lest what is made on the way leave the cache."""
 
 
 def _lu_impl(xp: Any, a: Any, *, constant: bool) -> list[Any]:
@@ -181,39 +184,40 @@ def _lu_impl(xp: Any, a: Any, *, constant: bool) -> list[Any]:
     pivots = np.broadcast_to(np.arange(k, dtype=np.int32), (*lanes, k)).copy()
     if x.size:
         if xp is np and (m > SHORT or math.prod(lanes) <= FEW):
-            from scipy.linalg.lapack import get_lapack_funcs  # SciPy is slow to import
-
-            (getrf,) = get_lapack_funcs(["getrf"], (x,))
+            getrf = linear_routine("getrf", x.dtype)
             for lane in np.ndindex(*lanes):
                 x[lane], pivots[lane], _ = getrf(x[lane])
         elif m > SHORT:
             raise NotImplementedError(f"lu: {xp.__name__} factors no stacks of matrices")
         else:
-            pivots = _eliminate(xp, x)
+            flat = x.reshape(-1, m, n)
+            lots = [_eliminate(xp, flat[i : i + LOT]) for i in range(0, len(flat), LOT)]
+            pivots = xp.concatenate(lots).reshape(*lanes, k)
     order = _permutation(xp, xp.asarray(pivots), m)
     return [x.astype(a.dtype, copy=False), xp.asarray(pivots), order]
 
 
 def _eliminate(xp: Any, x: Any) -> Any:
-    """Factor matrices in place, all at once, and return their pivots."""
-    *lanes, m, n = x.shape
-    k = min(m, n)
-    pivots = xp.empty((*lanes, k), np.int32)
-    every = xp.arange(math.prod(lanes))
-    flat = x.reshape(-1, m, n)
-    for i in range(k):
-        column = flat[:, i:, i]
+    """Factor matrices (lanes, m, n) in place, all at once, and return their pivots."""
+    _, m, n = x.shape
+    # Lanes last, so that each step runs along memory.
+    flat = xp.array(xp.moveaxis(x, 0, 2))
+    pivots = xp.empty((flat.shape[2], min(m, n)), np.int32)
+    for i in range(min(m, n)):
+        column = flat[i:, i]
         # LAPACK compares sums of the magnitudes of both parts.
         size = abs(column.real) + abs(column.imag) if x.dtype.kind == "c" else abs(column)
-        chosen = i + xp.argmax(size, axis=1)
-        pivots.reshape(-1, k)[:, i] = chosen
-        upper, lower = flat[every, chosen], flat[:, i].copy()
-        flat[every, chosen] = lower
-        flat[:, i] = upper
-        pivot = flat[:, i, i]
-        pivot = xp.where(pivot == 0, xp.asarray(1, x.dtype), pivot)
-        flat[:, i + 1 :, i] /= pivot[:, None]
-        flat[:, i + 1 :, i + 1 :] -= flat[:, i + 1 :, i, None] * flat[:, i, None, i + 1 :]
+        chosen = i + xp.argmax(size, axis=0)
+        pivots[:, i] = chosen
+        upper = flat[i].copy()
+        for r in range(i + 1, m):
+            here = chosen == r
+            flat[i] = xp.where(here, flat[r], flat[i])
+            flat[r] = xp.where(here, upper, flat[r])
+        pivot = xp.where(flat[i, i] == 0, xp.asarray(1, x.dtype), flat[i, i])
+        flat[i + 1 :, i] /= pivot
+        flat[i + 1 :, i + 1 :] -= flat[i + 1 :, i, None] * flat[None, i, i + 1 :]
+    x[...] = xp.moveaxis(flat, 2, 0)
     return pivots
 
 
@@ -223,6 +227,13 @@ def _permutation(xp: Any, pivots: Any, m: int) -> Any:
     if not pivots.size:
         return order
     flat, rows = order.reshape(-1, m), pivots.reshape(-1, k)
+    if xp is np and len(flat) <= FEW:
+        for target, exchanges in zip(flat, rows.tolist(), strict=True):
+            found = list(range(m))
+            for i, there in enumerate(exchanges):
+                found[i], found[there] = found[there], found[i]
+            target[:] = found
+        return order
     every = xp.arange(flat.shape[0])
     for i in range(k):
         there = flat[every, rows[:, i]].copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tracejit.ops.constant import iota, scalar_like
 from tracejit.ops.contraction import dot_general
 from tracejit.ops.indexing import take_along_axis
 from tracejit.ops.logical import ge, gt, le, lt, select
-from tracejit.ops.shape import broadcast_in_dim, reduce_sum, reshape, transpose
+from tracejit.ops.shape import broadcast_in_dim, reshape, transpose
 from tracejit.ops.slicing import slice_
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "diagonal",
     "each_matrix",
     "half_sum",
+    "linear_routine",
     "of_nothing",
     "stacked_product",
     "swap_last",
@@ -47,6 +49,15 @@ LAPACK = "run by LAPACK through the counted callback"
 def wide(x: Any) -> Any:
     """Return what LAPACK computes with: float16 and bfloat16 as float32."""
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+@lru_cache(maxsize=64)
+def linear_routine(name: str, dtype: np.dtype[Any]) -> Any:
+    """Return a routine of SciPy's LAPACK, or BLAS, for a dtype; SciPy is imported now."""
+    from scipy.linalg import blas, lapack
+
+    full = {"f4": "s", "f8": "d", "c8": "c", "c16": "z"}[dtype.str[1:]] + name
+    return getattr(lapack, full, None) or getattr(blas, full)
 
 
 def check_matrices(name: str, a: ShapedArray) -> None:
@@ -121,9 +132,10 @@ def diagonal(x: Any) -> Any:
     """Return the diagonals (..., min(m, n)) of matrices."""
     *lanes, m, n = get_aval(x).shape
     k = min(m, n)
-    x = block(x, (0, k), (0, k))
-    on = triangle(triangle(x, True), False)
-    return reduce_sum(on, (len(lanes) + 1,))
+    flat = reshape(x, (*lanes, m * n))
+    none = [0] * len(lanes)
+    last = (k - 1) * (n + 1) + 1 if k else 0
+    return slice_(flat, (*none, 0), (*lanes, last), (*[1] * len(lanes), n + 1))
 
 
 def block(x: Any, rows: tuple[int, int], columns: tuple[int, int]) -> Any:

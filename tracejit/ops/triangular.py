@@ -18,6 +18,7 @@ from tracejit.ops.matrices import (
     LAPACK,
     check_square,
     columns_of_lanes,
+    linear_routine,
     stacked_product,
     swap_last,
     triangle,
@@ -113,9 +114,7 @@ def _impl(
 
 
 def _by_blas(x: Any, y: Any, left: bool, lower: bool, trans: bool, unit: bool) -> Any:
-    from scipy.linalg.blas import get_blas_funcs  # SciPy is slow to import
-
-    (trsm,) = get_blas_funcs(["trsm"], (x, y))
+    trsm = linear_routine("trsm", y.dtype)
     out = np.empty_like(y)
     for lane in np.ndindex(x.shape[:-2]):
         # BLAS is column-major: it sees transposes of what is here, and these it is to solve for.
