@@ -201,7 +201,7 @@ def _eliminate(xp: Any, x: Any) -> Any:
     """Factor matrices (lanes, m, n) in place, all at once, and return their pivots."""
     _, m, n = x.shape
     # Lanes last, so that each step runs along memory.
-    flat = xp.array(xp.moveaxis(x, 0, 2))
+    flat = xp.moveaxis(x, 0, 2).copy()
     pivots = xp.empty((flat.shape[2], min(m, n)), np.int32)
     for i in range(min(m, n)):
         column = flat[i:, i]
