@@ -20,6 +20,7 @@ from tracejit.ir.plan import Plan
 from tracejit.ir.program import Program
 from tracejit.runtime.backends import get_backend
 from tracejit.runtime.placement import HOST_BACKEND, backend_at, buffer_at
+from tracejit.runtime.stored_plans import plan_of
 
 __all__ = ["CompiledProgram", "compiled"]
 
@@ -63,7 +64,8 @@ class CompiledProgram:
         self.backend = backend
         self.place = place
         self.donated = tuple(donated)
-        plan = compile_program(program, backend.target(), donated)
+        target = backend.target()
+        plan = plan_of(program, target, donated, lambda: compile_program(program, target, donated))
         if plan.constants:
             constants = tuple([_constant_at(c, place, program.name) for c in plan.constants])
             plan = dataclasses.replace(plan, constants=constants)
