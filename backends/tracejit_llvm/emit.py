@@ -7,6 +7,7 @@ written out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -27,7 +28,10 @@ MOST_WRITTEN_OUT = 4
 COLUMNS = 4
 """Vectors of columns that are left over and summed at a time."""
 LONGEST_DOUBLED = 64
-"""Cost of a body above which all of its vectors are masked, so that it is written once."""
+"""Cost of a body above which it is written twice, for whole vectors and for masked ones, only if
+the kernel stays short; else all of its vectors are masked."""
+LONGEST_TWICE = 60_000
+"""Characters of a kernel that stays short."""
 
 
 def emit_kernel(kernel: Kernel, name: str) -> str:
@@ -46,10 +50,15 @@ def emit_kernel(kernel: Kernel, name: str) -> str:
     str
         The text, without target triple and data layout.
     """
-    module = Module()
-    emitter = _Emitter(kernel, module)
-    emitter.outlined = often_used(kernel.body, MOST_WRITTEN_OUT)
-    return f"{emitter.function(name)}\n{module.tail()}"
+    for longest in (math.inf, LONGEST_DOUBLED):
+        module = Module()
+        emitter = _Emitter(kernel, module)
+        emitter.longest_doubled = longest
+        emitter.outlined = often_used(kernel.body, MOST_WRITTEN_OUT)
+        text = f"{emitter.function(name)}\n{module.tail()}"
+        if len(text) <= LONGEST_TWICE:
+            break
+    return text
 
 
 def emit_together(kernels: Sequence[Kernel], names: Sequence[str]) -> str:
@@ -77,6 +86,7 @@ def emit_together(kernels: Sequence[Kernel], names: Sequence[str]) -> str:
 
 class _Emitter(Loops):
     brief = False
+    longest_doubled: float = LONGEST_DOUBLED
 
     def function(self, name: str) -> str:
         """Return the text of the kernel alone."""
@@ -137,7 +147,7 @@ class _Emitter(Loops):
 
         # Columns are summed as many at a time as can be, for each sum waits for itself.
         last = min(parts, COLUMNS) if any(isinstance(x, Reduce) for x in s.body) else 1
-        if self.brief or cost_of(s.body) > LONGEST_DOUBLED:
+        if self.brief or cost_of(s.body) > self.longest_doubled:
             self.loop(lo, hi, last * width, lambda iv, _: body(iv, last, hi), (), writes)
             return
         step = width * parts
