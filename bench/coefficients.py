@@ -152,9 +152,13 @@ TABLE: dict[str, tuple[Any, ...]] = {
         lambda t: abs(t) + mp.mpf("1e-6"),
     ),
     "ATANH32": (_odd(mp.atanh, [1]), TINY, mp.mpf("0.083"), 4, _near_z),
+    "ATANH64": (_odd(mp.atanh, [1]), TINY, mp.mpf("0.083"), 8, _near_z),
     "EXP2_32": (_exp2_slope, -mp.mpf("0.5005"), mp.mpf("0.5005"), 5),
     "CBRT32": (
         lambda e: (1 - e) ** (-mp.mpf(1) / 3), -mp.mpf("0.1025"), mp.mpf("0.1025"), 2,
+    ),
+    "CBRT64": (
+        lambda e: (1 - e) ** (-mp.mpf(1) / 3), -mp.mpf("0.1025"), mp.mpf("0.1025"), 6,
     ),
     "SIN64": (_odd(mp.sin, [1]), TINY, HALF_PI**2, 8, _near_z),
     "SIN32": (_odd(mp.sin, [1]), TINY, HALF_PI**2, 3, _near_z),

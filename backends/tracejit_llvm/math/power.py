@@ -3,15 +3,11 @@
 pow: ``exp(y log|x|)`` with the logarithm and the product in two parts; in float32
 ``exp2(y log2|x|)``.  The specials are C's, in a branch of their own.
 
-cbrt in float32: ``x**(-1/3)`` from the bits, a polynomial and one step of Newton's.
+cbrt: ``x**(-1/3)`` from the bits, a polynomial and one step of Newton's.
 
 Coefficients: ``(log((1 + s) / (1 - s)) - 2 s - 2 s**3 / 3) / s**5`` in ``z = s**2``, weight z**2,
 and ``(log((1 + s) / (1 - s)) - 2 s) / s**3``, ``(1 - e)**(-1/3)`` on \\|e\\| <= 0.1025, by
-``bench/coefficients.py LOG_TAIL64 LOG_TAIL32 CBRT32``.
-
-References
-----------
-FreeBSD msun, ``s_cbrt.c``: the first approximation and its polynomial.
+``bench/coefficients.py LOG_TAIL64 LOG_TAIL32 CBRT64 CBRT32``.
 """
 
 from __future__ import annotations
@@ -46,12 +42,14 @@ CBRT32 = (
     0.3347048064310873,
     0.2241299978100179,
 )
-CBRT = (
-    1.87595182427177009643,
-    -1.88497979543377169875,
-    1.621429720105354466140,
-    -0.758397934778766047437,
-    0.145996192886612446982,
+CBRT64 = (
+    0.9999999999821176,
+    0.33333334630966843,
+    0.22222226475860268,
+    0.1728296521081503,
+    0.14401610998430883,
+    0.12669630944713647,
+    0.11316463197074304,
 )
 TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 
@@ -174,47 +172,41 @@ def rsqrt(f: Lanes, x: str) -> str:
     return f.div(f.c(1.0), f.sqrt(x))
 
 
-def _cbrt_single(f: Lanes, x: str) -> str:
-    a = f.abs(x)
-    small = f.compare("olt", a, f.c(2.0**-126))
-    b = f.select(small, f.mul(a, f.c(2.0**24)), a)
-    number = f.code.op(f"sitofp {f.words} {f.bits(b)} to {f.type}")
-    start = f.fma(number, f.c(-1 / 3), f.c(1419900000.0))
-    y = f.unbits(f.code.op(f"fptosi {f.type} {start} to {f.words}"))
+def _cbrt_normal(f: Lanes, b: str) -> str:
+    """Return the cube root of a positive normal number."""
+    if f.single:
+        number = f.code.op(f"sitofp {f.words} {f.bits(b)} to {f.type}")
+        start = f.fma(number, f.c(-1 / 3), f.c(1419900000.0))
+        y = f.unbits(f.code.op(f"fptosi {f.type} {start} to {f.words}"))
+    else:
+        high = f.word_op("lshr", f.bits(b), f.i(32))
+        third = f.word_op("lshr", f.word_op("mul", high, f.i(0xAAAAAAAB)), f.i(33))
+        y = f.unbits(f.word_op("shl", f.word_op("sub", f.i(1430186295), third), f.i(32)))
     error = f.fma(f.neg(f.mul(f.mul(b, y), y)), y, f.c(1.0))
-    y = f.mul(y, f.horner(error, CBRT32))
+    y = f.mul(y, f.horner(error, CBRT32 if f.single else CBRT64))
     square = f.mul(y, y)
     t = f.mul(b, square)
     # Newton's step on t**3 = b, with 1 / t**2 = y**2.
     residual = f.fma(f.neg(f.mul(t, t)), t, b)
-    t = f.fma(f.mul(residual, f.c(1 / 3)), square, t)
-    t = f.select(small, f.mul(t, f.c(2.0**-8)), t)
-    finite = f.logic("and", f.compare("ogt", a, f.c(0.0)), f.compare("one", a, f.c(math.inf)))
-    return f.select(finite, f.copysign(t, x), x)
+    return f.fma(f.mul(residual, f.c(1 / 3)), square, t)
 
 
 def cbrt(f: Lanes, x: str) -> str:
-    """Cube root."""
-    if f.single:
-        return _cbrt_single(f, x)
-    w, (y,) = f.doubled(x)
-    a = w.abs(y)
-    small = w.compare("olt", a, w.c(2.0**-1022))
-    scaled_a = w.select(small, w.mul(a, w.c(2.0**54)), a)
-    high = w.word_op("lshr", w.bits(scaled_a), w.i(32))
-    third = w.word_op("lshr", w.word_op("mul", high, w.i(0xAAAAAAAB)), w.i(33))
-    third = w.word_op("add", third, w.i(715094163))
-    t = w.unbits(w.word_op("shl", third, w.i(32)))
-    # A polynomial in t**3 / a brings the error to 2**-23, Newton's step to the last place.
-    r = w.mul(w.mul(t, t), w.div(t, scaled_a))
-    t = w.mul(t, w.horner(r, CBRT))
-    t = w.unbits(w.word_op("and", w.word_op("add", w.bits(t), w.i(0x80000000)), w.i(-(2**30))))
-    s = w.mul(t, t)
-    q = w.div(scaled_a, s)
-    t = w.fma(t, w.div(w.sub(q, t), w.add(w.add(t, t), q)), t)
-    t = w.select(small, w.mul(t, w.c(2.0**-18)), t)
-    finite = w.logic("and", w.compare("ogt", a, w.c(0.0)), w.compare("one", a, w.c(math.inf)))
-    return f.narrowed(w, w.select(finite, w.copysign(t, y), y))
+    """Cube root; what is not normal is a branch of its own."""
+    a = f.abs(x)
+    least, above = (1 << 23, 255 << 23) if f.single else (1 << 52, 2047 << 52)
+    place = f.word_op("sub", f.bits(a), f.i(least))
+    strange = f.code.op(f"icmp uge {f.words} {place}, {f.i(above - least)}")
+    usual = f.copysign(_cbrt_normal(f, a), x)
+
+    def other() -> tuple[str]:
+        small = f.compare("olt", a, f.either(2.0**-126, 2.0**-1022))
+        t = _cbrt_normal(f, f.mul(a, f.either(2.0**24, 2.0**54)))
+        result = f.select(small, f.copysign(f.mul(t, f.either(2.0**-8, 2.0**-18)), x), usual)
+        finite = f.logic("and", f.compare("ogt", a, f.c(0.0)), f.compare("one", a, f.c(math.inf)))
+        return (f.select(finite, result, x),)
+
+    return f.rare(strange, (usual,), other)[0]
 
 
 def hypot(f: Lanes, x: str, y: str) -> str:
