@@ -3,6 +3,7 @@
 ==============  =========================================================  ================
 repeats         equal steps in a row: a few of them are compiled           ``repeats.py``
 simplify        inline calls; drop repeated and dead equations             ``simplify.py``
+hoist           what is the same in each trip of a loop, before it         ``invariant.py``
 canonicalise    contractions into the form of a matrix library             ``contract.py``
 split sums      sums of complex numbers into those of their parts          ``complex_sums.py``
 decide          what is stored, and what is recomputed where it is read    ``fuse.py``
@@ -25,6 +26,7 @@ from tracejit.compiler.assemble import assemble
 from tracejit.compiler.blocks import build_block
 from tracejit.compiler.complex_sums import split_sums
 from tracejit.compiler.contract import canonicalise
+from tracejit.compiler.invariant import hoist
 from tracejit.compiler.repeats import equal_trips, plan_of_trips
 from tracejit.compiler.simplify import simplify
 from tracejit.ir.plan import Plan
@@ -36,7 +38,9 @@ __all__ = ["compile_program", "prepare"]
 
 def prepare(program: Program) -> Program:
     """Return `program` simplified, with canonical contractions and real sums."""
-    return split_sums(canonicalise(simplify(program)))
+    simple = simplify(program)
+    moved = hoist(simple)
+    return split_sums(canonicalise(simple if moved is simple else simplify(moved)))
 
 
 def compile_program(program: Program, target: Target, donated: Sequence[bool] = ()) -> Plan:
