@@ -2,7 +2,8 @@
 
 Every ``dot_general`` becomes transposes and reshapes around one with canonical dimension numbers:
 stacks of matrices ``[b, m, k]`` (or ``[b, k, m]``) and ``[b, k, n]`` (or ``[b, n, k]``), so that an
-operand is only copied if its axes cannot be grouped where they lie.
+operand is only copied if its axes cannot be grouped where they lie.  A product that is only read
+transposed (the gradient of a weight) has its operands exchanged.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def canonicalise(program: Program) -> Program:
     """Return `program` with every ``dot_general`` in canonical form."""
     if not any(eq.primitive.name == "dot_general" for eq in program.equations):
         return program
+    program = _turned(program)
     equations: list[Equation] = []
     for eq in program.equations:
         if eq.primitive.name == "dot_general" and stacks(eq) is None:
@@ -45,6 +47,38 @@ def canonicalise(program: Program) -> Program:
         else:
             equations.append(eq)
     return program.replace(equations=equations)
+
+
+def _turned(program: Program) -> Program:
+    """Return `program` with transposed products in place of transposes of products."""
+    reads: dict[Atom, int] = dict.fromkeys((a for a in program.outputs if isinstance(a, Var)), 2)
+    transposes: dict[Atom, Equation] = {}
+    for eq in program.equations:
+        for a in eq.inputs:
+            if isinstance(a, Var):
+                reads[a] = reads.get(a, 0) + 1
+        if eq.primitive.name == "transpose":
+            transposes[eq.inputs[0]] = eq
+    gone: set[Var] = set()
+    equations: list[Equation] = []
+    for eq in program.equations:
+        out = eq.outputs[0] if eq.outputs else None
+        if out in gone:
+            continue
+        if eq.primitive.name == "dot_general" and out in transposes and reads[out] == 1:
+            (lc, rc), (lb, rb) = eq.params["dimension_numbers"]
+            x, y = eq.inputs
+            b = len(lb)
+            left = x.aval.ndim - len(lc)
+            right = y.aval.ndim - len(rc) - b
+            order = (*range(b), *range(left, left + right), *range(b, left))
+            turn = transposes[out]
+            if turn.params["permutation"] == order:
+                params = {**eq.params, "dimension_numbers": ((rc, lc), (rb, lb))}
+                gone.update(turn.outputs)
+                eq = eq._replace(inputs=(y, x), params=params, outputs=turn.outputs)
+        equations.append(eq)
+    return program.replace(equations=equations) if gone else program
 
 
 def _rewrite(eq: Equation, out: list[Equation]) -> None:
