@@ -21,6 +21,7 @@ from bench import (
     kernels,
     learning,
     loops,
+    memory,
     reductions,
     sorting,
     stencils,
@@ -31,7 +32,7 @@ from bench import (
 from bench.cuda import command, libraries
 from bench.harness import Case, Effort, Outcome, Timed, measure
 from bench.peers import NAMES, Peer, installed, load
-from bench.roofline import HEADING, columns, share
+from bench.roofline import HEADING, columns, share, size_of
 
 WORKLOADS = (
     tiny,
@@ -45,6 +46,7 @@ WORKLOADS = (
     learning,
     compile_time,
     tracing,
+    memory,
     whole,
 )
 FULL = Effort(sample=0.05, rounds=11, most=12.0)
@@ -144,6 +146,7 @@ def _headline(outcomes: list[Outcome], others: list[str]) -> str:
 
 def _row(outcome: Outcome, others: list[str]) -> str:
     own = outcome.seconds.get("tracejit")
+    shown = size_of if outcome.unit == "B" else _duration
     cells = []
     for name in others:
         if name in outcome.errors:
@@ -153,8 +156,8 @@ def _row(outcome: Outcome, others: list[str]) -> str:
         else:
             taken = outcome.seconds[name]
             ratio = "" if own is None else f"{taken / own:.2f}"
-            cells.append(f" {ratio:>7} ({_duration(taken):>7})")
-    first = "-" if own is None else _duration(own)
+            cells.append(f" {ratio:>7} ({shown(taken):>7})")
+    first = "-" if own is None else shown(own)
     head = f"{outcome.name:26} {outcome.size:>10} {outcome.dtype:8} {first:>10}"
     head += columns(outcome.traffic, outcome.call)
     errors = "".join(f"\n    error: {name}: {text}" for name, text in outcome.errors.items())
@@ -179,7 +182,7 @@ def _write(path: Path, outcomes: list[Outcome], peers: list[Peer]) -> None:
                 "case": o.name,
                 "size": o.size,
                 "dtype": o.dtype,
-                "seconds": o.seconds,
+                "seconds" if o.unit == "s" else "bytes": o.seconds,
                 "errors": o.errors,
                 **({} if o.traffic is None else o.traffic._asdict()),
                 "share": None if o.traffic is None or not o.call else share(o.traffic, o.call),

@@ -102,6 +102,25 @@ def _equal_steps(count: int) -> Sampler:
     return sample
 
 
+def _rolls(count: int) -> Sampler:
+    """So many equal steps written with `roll`, unrolled: nothing but fusion bounds the work."""
+
+    def sample(peer: Peer, number: int) -> float:
+        c = 0.2 + 1e-9 * (RUN % 1_000_000) + 1e-3 * number
+
+        def make(xp: Any) -> Callable[..., Any]:
+            def run(x: Any, y: Any) -> Any:
+                for _ in range(count):
+                    x = x + c * (xp.roll(x, 1) - 2.0 * x + xp.roll(x, -1)) + 1e-3 * y
+                return x
+
+            return run
+
+        return _first_call(peer, make)
+
+    return sample
+
+
 def _sizes(operations: int) -> Sampler:
     """The second to the twentieth size of a program, a call of each."""
 
@@ -172,6 +191,12 @@ def cases(quick: bool) -> list[Timed]:
         ("2nd to 20th size", "200 ops", _sizes(200), 3),
         ("a second process", "200 ops", _second_process(200), 3),
     ]
+    for count in (20, 100) if quick else (160, 500):
+        sampler = _rolls(count)
+        samplers = {"tracejit": sampler, "jax": sampler}
+        if count in (100, 500):
+            del samplers["jax"]  # which takes 6 s for 20 and 41 s for 160
+        rows.append(Timed("first call", f"{count} rolls", "float64", samplers, 1))
     for name, size, sampler, count in long:
         samplers = {"tracejit": sampler, "jax": sampler}
         rows.append(Timed(name, size, "float64", samplers, count))

@@ -83,6 +83,8 @@ class Timed:
     samplers : dict
         For each peer, a function of the round that returns seconds; it must do new work in each
         round, the same for all peers, and raise if a result is wrong.
+    unit : {"s", "B"}
+        What it returns: seconds, or bytes.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Timed:
     dtype: str
     samplers: dict[str, Callable[[Peer, int], float]]
     rounds: int | None = None
+    unit: str = "s"
 
 
 @dataclass
@@ -103,6 +106,7 @@ class Outcome:
     errors: dict[str, str] = field(default_factory=dict)
     traffic: Traffic | None = None
     calls: int = 1
+    unit: str = "s"
 
     @property
     def call(self) -> float | None:
@@ -135,6 +139,7 @@ def measure(
             if peer.name in case.samplers:
                 samples[peer.name] = _timed(case.samplers[peer.name], peer)
         rounds = case.rounds or effort.rounds
+        outcome.unit = case.unit
     else:
         samples, slowest = _prepared(case, peers, effort, outcome, reference)
         rounds = max(3, min(effort.rounds, int(effort.most / max(slowest, 1e-9))))

@@ -171,6 +171,43 @@ def _mlp(batch: int) -> Case:
     )  # fmt: skip
 
 
+def _lenet(batch: int) -> Case:
+    """A training step of two convolutions, each halved by maxima, and two dense layers."""
+
+    def make(lib: Library) -> Function:
+        xp = lib.xp
+
+        def layer(x: Any, w: Any) -> Any:
+            x = xp.maximum(lib.lax.conv_general_dilated(x, w, (1, 1), "SAME"), 0.0)
+            n, c, h, v = x.shape
+            return xp.max(x.reshape(n, c, h // 2, 2, v // 2, 2), axis=(3, 5))
+
+        def loss(p: Any, x: Any, y: Any) -> Any:
+            h = layer(layer(x, p["c1"]), p["c2"]).reshape(batch, -1)
+            h = xp.tanh(h @ p["w1"])
+            return xp.mean((h @ p["w2"] - y) ** 2)
+
+        def step(p: Any, x: Any, y: Any) -> Any:
+            g = lib.top.grad(loss)(p, x, y)
+            return {k: p[k] - 0.01 * g[k] for k in p}
+
+        return step
+
+    def arguments() -> tuple[Any, ...]:
+        random = np.random.default_rng(0)
+        shapes = {"c1": (6, 1, 5, 5), "c2": (16, 6, 5, 5), "w1": (16 * 49, 84), "w2": (84, 10)}
+        draw = lambda shape: random.standard_normal(shape).astype("float32")
+        summed = {k: s[1:] if k[0] == "c" else s[:1] for k, s in shapes.items()}
+        p = {k: draw(s) / np.float32(np.prod(summed[k]) ** 0.5) for k, s in shapes.items()}
+        return p, draw((batch, 1, 28, 28)), draw((batch, 10))
+
+    functions = compiled(make)
+    return Case(
+        "LeNet training step", f"{batch}", "float32", arguments, functions, 1e-4,
+        expected=functions["jax"],
+    )  # fmt: skip
+
+
 # ------------------------------------------------------------------- gradients of solvers
 
 
@@ -230,6 +267,7 @@ def cases(quick: bool) -> list[Case]:
         *_many_leaves(),
         *_lstm(200 if quick else 1000, 8, 64),
         _mlp(128),
+        _lenet(32),
         *_heat_gradient(256 if quick else 1024, 50 if quick else 200),
         *_volume_gradient(100, 50 if quick else 300),
     ]  # fmt: skip

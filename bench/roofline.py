@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["HEADING", "Traffic", "columns", "share", "traffic"]
+__all__ = ["HEADING", "Traffic", "columns", "share", "size_of", "traffic"]
 
 HEADING = f" {'moved':>8} {'/least':>6} {'triad':>5}"
 BLANK = " " * len(HEADING)
@@ -75,10 +75,11 @@ def columns(found: Traffic | None, seconds: float | None) -> str:
     shown = "" if part is None else f"{part:.0%}"
     times = found.moved / found.least
     digits = ".2f" if times < 100 else ".0f"
-    return f" {_size(found.moved):>8} {times:>6{digits}} {shown:>5}"
+    return f" {size_of(found.moved):>8} {times:>6{digits}} {shown:>5}"
 
 
-def _size(n: float) -> str:
+def size_of(n: float) -> str:
+    """Return bytes in three figures."""
     for unit in ("B", "kB", "MB"):
         if n < 1000:
             return f"{n:.3g} {unit}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import tracejit
 import tracejit.numpy as tnp
 from bench import __main__ as command
-from bench.harness import Case, Effort, Outcome, measure
+from bench import memory
+from bench.harness import Case, Effort, Outcome, Timed, measure
 from bench.peers import Peer
 from bench.roofline import HEADING, Traffic, columns, share, traffic
 from bench.ways import compiled
@@ -75,3 +79,30 @@ def test_a_row_has_them() -> None:
     assert row.split() == [
         "a", "1", "f", "4", "ms", "2", "MB", "2.00", "50%", "2.00", "(", "8", "ms)",
     ]  # fmt: skip
+
+
+def test_rows_of_memory_are_bytes(tmp_path: Path) -> None:
+    asked = []
+
+    def sampler(peer: Peer, number: int) -> float:
+        asked.append((peer.name, number))
+        return 2.5e6
+
+    row = Timed("a", "1", "f", {"tracejit": sampler}, 2, "B")
+    outcome = measure(row, [OURS], Effort(0.0, 5, 0.0))
+    assert asked == [("tracejit", 0), ("tracejit", 1)]
+    assert command._row(outcome, ["jax"]).split() == ["a", "1", "f", "2.5", "MB", "-"]
+    target = tmp_path / "table.json"
+    command._write(target, [outcome], [OURS])
+    (written,) = json.loads(target.read_text(encoding="utf-8"))["rows"]
+    assert written["bytes"] == {"tracejit": 2.5e6}
+
+
+def test_the_most_memory_of_a_process() -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("there is no /proc of Linux")
+    (row,) = (r for r in memory.cases(quick=True) if r.name == "memory, heat")
+    n = 1024
+    assert row.size == f"{n}x{n}"
+    found = row.samplers["tracejit"](OURS, 0)
+    assert n * n * 8 <= found <= 20 * n * n * 8  # the result at least
