@@ -45,13 +45,20 @@ def library(x: Any, y: Any) -> Any:
     return x
 
 
+def spectrum(x: Any, y: Any) -> Any:
+    z = x + 1j * y
+    for _ in range(ENOUGH // 3):
+        z = tnp.exp(0.1 * z) * tnp.conj(z) - tnp.sum(z, axis=1, keepdims=True)
+    return tnp.abs(z), z
+
+
 def repeated(x: Any, y: Any) -> Any:
     for _ in range(40):
         x = x * tnp.cos(y) - tnp.mean(x * y) + tnp.max(x) - 0.5 * tnp.min(x)
     return x
 
 
-FUNCTIONS: list[Callable[..., Any]] = [elementwise, stencil, library, repeated]
+FUNCTIONS: list[Callable[..., Any]] = [elementwise, stencil, library, spectrum, repeated]
 
 
 def program_of(function: Callable[..., Any]) -> Program:

@@ -41,9 +41,15 @@ def plan_to_bytes(plan: Plan, program: Program) -> bytes | None:
         Whose lines it refers to, by the numbers of equations.
     """
     try:
-        return json.dumps(_Writer(program).plan(plan)).encode()
+        text = json.dumps(_Writer(program).plan(plan)).encode()
     except _NotStored:
         return None
+    # What the text of a kernel says and its stored form does not would be lost.
+    for kernel, found in zip(plan.kernels, json.loads(text)["kernels"], strict=True):
+        k = _StoredKernel(found)
+        if Kernel(k.buffers, k.body, k.n_sizes, k.floats).text() != kernel.text():
+            return None
+    return text
 
 
 def plan_from_bytes(text: bytes, program: Program) -> Plan | None:
@@ -156,7 +162,7 @@ class _StoredKernel(Kernel):
         own = self.__dict__
         own["_text"] = given["text"]
         own["_given"] = given
-        own["buffers"] = tuple([BufferParam(DTYPES[a], b) for a, b in given["buffers"]])
+        own["buffers"] = tuple([BufferParam(DTYPES[a], *b) for a, *b in given["buffers"]])
         own["n_sizes"] = given["sizes"]
         own["floats"] = tuple([DTYPES[a] for a in given["floats"]])
 
@@ -201,7 +207,7 @@ def _kernel_out(kernel: Kernel) -> dict[str, Any]:
     return {
         "text": kernel.text(),
         "parallel": kernel.parallel,
-        "buffers": [[short_name(b.dtype), b.mode] for b in kernel.buffers],
+        "buffers": [[short_name(b.dtype), *b[1:]] for b in kernel.buffers],
         "sizes": kernel.n_sizes,
         "floats": [short_name(d) for d in kernel.floats],
         "nodes": nodes,
