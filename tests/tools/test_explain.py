@@ -43,6 +43,7 @@ def test_what_it_says() -> None:
     text = str(found)
     assert "sort: not fused: a library call | " in text
     assert "stored in memory: sort reads it" in text
+    assert "sort f64[200,300]: stored in memory: no kernel computes it" in text
     assert "stored in memory: reductions are not computed again" in text
     assert "return tnp.sort(tnp.sin(x) / total, axis=1) + 1.0" in text
     assert re.search(r"moves [\d.]+ MB a call, at least 960.0 kB", text)

@@ -260,12 +260,13 @@ class _Builder:
             eq = self.program.equations[n]
             if not eq.primitive.control:
                 block.notes.append(Note(f"{eq.primitive}: not fused: {why}", eq.source))
-        for eq in self.program.equations:
+        for n, eq in enumerate(self.program.equations):
             for v in eq.outputs:
                 tells = is_inexact(v.aval.dtype) and v.aval.size > 1
                 if v in stored and v not in outputs and tells:
                     why = (
-                        "reductions are not computed again" if v in reductions
+                        "no kernel computes it" if n in self.opaque
+                        else "reductions are not computed again" if v in reductions
                         else f"{readers[v]} reads it" if v in readers
                         else "a reduction reads it" if v in self.forced
                         else "it costs too much to be computed wherever it is read"
