@@ -76,13 +76,14 @@ class LLVMBackend:
 
     def library(self, function: LibraryFunction) -> int:
         """Return the address of a native function of a library call."""
-        key = function.write, function.arguments
+        key = function.write, function.arguments, function.brief
         with self._lock:
             found = self._libraries.get(key)
             if found is None:
                 text = function.write(*function.arguments)
                 symbols = function.symbols() if function.symbols is not None else None
-                found = self._libraries[key] = self.engine.functions(text, _EXPORTED(text), symbols)
+                found = self.engine.functions(text, _EXPORTED(text), symbols, function.brief)
+                self._libraries[key] = found
             return found[function.name]
 
     def empty(self, shape: tuple[int, ...], dtype: Any, device: int = 0) -> Any:

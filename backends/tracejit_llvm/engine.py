@@ -147,17 +147,24 @@ class Engine:
             return {name: int(library[name]) for name in names}
 
     def functions(
-        self, text: str, names: Sequence[str], symbols: Mapping[str, int] | None = None
+        self,
+        text: str,
+        names: Sequence[str],
+        symbols: Mapping[str, int] | None = None,
+        brief: bool = False,
     ) -> dict[str, int]:
-        """Return the addresses of functions of a module, whose object is cached on disk."""
-        key = self._key(text)
+        """Return the addresses of functions of a module, whose object is cached on disk.
+
+        If `brief`, code generation is quick.
+        """
+        key = self._key(f"{text}\nbrief" if brief else text)
         image = self.disk.get(key)
         if image is not None:
             try:
                 return self.link(image, names, symbols)
             except RuntimeError:  # an object that checks but does not link is a miss
                 pass
-        image = self.compile_module(text)
+        image = self.compile_module(text, brief)
         addresses = self.link(image, names, symbols)
         self.disk.put(key, image)
         return addresses

@@ -32,12 +32,15 @@ class LibraryFunction(NamedTuple):
         Of a function of the module.
     symbols : callable, optional
         Returns addresses of what the module calls.
+    brief : bool
+        Whether its code should be generated quickly, which may cost a tenth of its speed.
     """
 
     write: Callable[..., str]
     arguments: tuple[Any, ...]
     name: str
     symbols: Callable[[], dict[str, int]] | None = None
+    brief: bool = False
 
 
 class LibraryStep(NamedTuple):

@@ -47,6 +47,9 @@ STACK = 320 << 10
 """Bytes of scratch memory up to which it is taken from the stack."""
 LONG = 8 << 10
 """Bytes of the real parts of a transform above which it is split, if it can be."""
+BRIEF = 2e6
+"""Nanoseconds of a launch below which its code is generated quickly: that takes a third of the
+time, and the code a twentieth to a fifth more; the bits are the same."""
 TEAMS = 16
 """Rows of a launch whose scratch memory is not."""
 
@@ -272,10 +275,12 @@ class _Call:
             name: str, ends: tuple[Place, Place], have: int, want: int, count: int, by: Array
         ) -> LibraryStep:
             pieces = -(-count // EACH)
+            cost = 1.0 * outer * count * inner
             return LibraryStep(
-                LibraryFunction(chirp_text, (form,), name), (ends[0].slot, ends[1].slot),
+                LibraryFunction(chirp_text, (form,), name, brief=cost < BRIEF),
+                (ends[0].slot, ends[1].slot),
                 (n, have, want, count, inner, pieces, ends[0].offset, ends[1].offset),
-                outer * pieces, outer * count * inner * 1.0, True,
+                outer * pieces, cost, True,
                 by.view(np.float64).astype(self.dtype),
             )  # fmt: skip
 
@@ -322,11 +327,12 @@ class _Call:
         ends = (between, places[1]) if forward else (places[0], between)
         pieces = -(-n // (2 * self.lanes * PIECE))
         name = "to_half" if forward else "from_half"
+        cost = 0.5 * lanes * n
         half = LibraryStep(
-            LibraryFunction(halves_text, (self.scalar, self.lanes), name),
+            LibraryFunction(halves_text, (self.scalar, self.lanes), name, brief=cost < BRIEF),
             (ends[0].slot, ends[1].slot),
             (n, pieces, ends[0].offset, ends[1].offset, int(forward and self.kind != REAL_FORWARD)),
-            lanes * pieces, lanes * n * 0.5, True,
+            lanes * pieces, cost, True,
             _half_turns(n, self.sign).astype(self.dtype),
         )  # fmt: skip
         if forward:
@@ -380,9 +386,9 @@ class _Call:
             passes.places[-1][2], own, around, period, own, len(between),
             *(number for p in between for number in p),
         )  # fmt: skip
-        function = LibraryFunction(axis_text, (form,), "transform")
         buffers = (axis.places[0].slot, axis.places[1].slot, SCRATCH)
         cost = groups * n * (2.0 * len(radices) + 3.0)
+        function = LibraryFunction(axis_text, (form,), "transform", brief=cost < BRIEF)
         constants = np.concatenate(floats).astype(self.dtype)
         return LibraryStep(function, buffers, sizes, rows, cost, True, constants)
 
