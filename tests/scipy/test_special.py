@@ -109,9 +109,9 @@ ROWS = [
     Row("spence", POSITIVE, special=[*FROM_ZERO, (1.0 + 1e-9,)]),
     Row("ellipk", ((-3.0, 0.9),), special=[(0.0,), (1.0,), (1.5,), (NAN,)]),
     Row("ellipe", ((-3.0, 0.9),), special=[(0.0,), (1.0,), (1.5,), (NAN,)]),
-    *[Row(name, REAL, special=[(0.0,), (300.0,), (-300.0,), (INF,), (NAN,)])
+    *[Row(name, REAL, special=[(0.0,), (300.0,), (-300.0,), (8.0,), (1e-300,), (NAN,)])
       for name in ("i0", "i0e", "i1", "i1e", "j0", "j1")],
-    *[Row(name, POSITIVE, special=[(0.0,), (300.0,), (-1.0,), (INF,), (NAN,)])
+    *[Row(name, POSITIVE, special=[(0.0,), (300.0,), (-1.0,), (8.0,), (2.0,), (1e-9,), (NAN,)])
       for name in ("y0", "y1", "k0", "k0e", "k1", "k1e")],
     *[Row(name, ((-1.5, 3.5), (0.2, 9.0)), (1,), [(0.0, 0.0), (2.0, 0.0), (0.5, 200.0)])
       for name in ("jv", "yv", "iv", "ive", "kv", "kve")],
@@ -258,6 +258,50 @@ def test_bessel_functions_of_whole_orders() -> None:
     found = special.bessel_jn(z, v=4)
     np.testing.assert_allclose(found, [oracle.jv(n, z) for n in range(5)], rtol=1e-13, atol=1e-15)
     assert special.bessel_jn(z, v=0).shape == (1, 2, 3)
+
+
+LIMITS = {
+    "i0": (INF, INF), "i0e": (0, 0), "i1": (-INF, INF), "i1e": (0, 0), "j0": (0, 0), "j1": (0, 0),
+    "k0": (NAN, 0), "k0e": (NAN, 0), "k1": (NAN, 0), "k1e": (NAN, 0), "y0": (NAN, 0),
+    "y1": (NAN, 0), "erfcx": (INF, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_expressions_in_kernels(name: str) -> None:
+    """Compiled, they are within some units of the last place of the largest of their terms."""
+    function = getattr(special, name)
+    ends = np.array([-INF, INF])
+    np.testing.assert_array_equal(function(ends), LIMITS[name])
+    np.testing.assert_array_equal(tj.jit(function)(ends), LIMITS[name])
+    rng = np.random.default_rng(5)
+    x = np.concatenate([rng.uniform(0, 12, 60), rng.uniform(8, 400, 40), [1e-5, 8, 2]])
+    if name[0] in "ij":
+        x = np.concatenate([x, -x])
+    elif name == "erfcx":
+        x = np.concatenate([x, -x[x < 26]])
+    with mpmath.workdps(30):
+        wanted = np.array([float(EXACT[name](mpmath.mpf(v))) for v in x])
+    size = np.sqrt(2 / (np.pi * np.abs(x))) if name[0] in "jy" else 0
+    for dtype in ("float64", "float32"):
+        if dtype == "float32":
+            x = x[np.abs(wanted) < 1e38].astype(dtype)
+            with mpmath.workdps(30):
+                wanted = np.array([float(EXACT[name](mpmath.mpf(float(v)))) for v in x])
+            size = np.sqrt(2 / (np.pi * np.abs(x))) if name[0] in "jy" else 0
+        found = np.asarray(tj.jit(function)(x)).astype(float)
+        unit = float(np.finfo(dtype).eps)
+        size = np.maximum(size, float(np.finfo(dtype).tiny) / unit)
+        assert np.all(np.abs(found - wanted) <= 24 * unit * np.maximum(np.abs(wanted), size))
+
+
+EXACT: dict[str, Callable[[Any], Any]] = {
+    "erfcx": lambda x: mpmath.erfc(x) * mpmath.exp(x * x),
+    **{f"{f}{n}": lambda x, f=f, n=n: getattr(mpmath, f"bessel{f}")(n, x)
+       for f in "ijky" for n in (0, 1)},
+    **{f"i{n}e": lambda x, n=n: mpmath.exp(-abs(x)) * mpmath.besseli(n, x) for n in (0, 1)},
+    **{f"k{n}e": lambda x, n=n: mpmath.exp(x) * mpmath.besselk(n, x) for n in (0, 1)},
+}  # fmt: skip
 
 
 def test_complex_functions() -> None:

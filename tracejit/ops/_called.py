@@ -1,4 +1,4 @@
-"""Definitions of special functions that SciPy computes, also in compiled code.
+"""Definitions of special functions that SciPy computes; a few of them are expressions in kernels.
 
 A definition is a name, what it is and one derivative an operand; everything else is common.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from tracejit.core.errors import MissingRuleError
 from tracejit.ir.dtypes import is_float
+from tracejit.ops._expansions import LOWERED
 from tracejit.ops._pointwise import define_pointwise, same_dtype
 from tracejit.ops.arithmetic import mul
 from tracejit.ops.special import by_special
@@ -68,7 +69,7 @@ def define_called(
         impl=impl or by_special(function or name),
         dtype=same_dtype(name, *accepts),
         jvp=[term(s) for s in slopes],
-        lower=CALLED,
+        lower=LOWERED.get(function or name, CALLED),
     )
 
     def bound(*xs: Any) -> Any:

@@ -1,6 +1,7 @@
 """Bessel functions, of orders 0 and 1 and of any real order.
 
-SciPy computes them (AMOS and Cephes), also in compiled code, through the counted callback.
+SciPy computes them (AMOS and Cephes), those of any order also in compiled code, through the
+counted callback; orders 0 and 1 are expressions there (:mod:`tracejit.ops._expansions`).
 Derivatives by the argument are recurrences (Abramowitz and Stegun 9.1, 9.6); by the order there
 are none.
 """
@@ -11,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tracejit.ops._called import Slope, by_order, define_called
-from tracejit.ops.arithmetic import add, div, mul, neg, sub
+from tracejit.ops.arithmetic import add, div, mul, neg, rounded, sub
 from tracejit.ops.complex_numbers import sign
 from tracejit.ops.constant import scalar_like
 from tracejit.ops.logical import eq, select
+from tracejit.ops.special import special_module
 
 __all__ = [
     "i0", "i0e", "i1", "i1e", "iv", "ive", "j0", "j1", "jv", "k0", "k0e", "k1", "k1e", "kv",
@@ -22,8 +24,22 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _at_infinity(name: str) -> Callable[..., Any]:
+    """Return the impl that is a function of SciPy, but not NaN where it has a limit."""
+
+    def limited(xp: Any, x: Any) -> Any:
+        out = getattr(special_module(xp), name)(x)
+        if name[0] == "i":
+            return xp.where(xp.isinf(x), x if name == "i1" else xp.abs(x), out)
+        infinite = x == xp.inf if name[0] == "y" else xp.isinf(x)
+        return xp.where(infinite, x.dtype.type(0), out)
+
+    return rounded(limited)
+
+
 def _of_argument(name: str, what: str, slope: Callable[..., Any]) -> Callable[..., Any]:
-    return define_called(f"bessel_{name}", what, slope, function=name)
+    impl = _at_infinity(name) if name in ("i0", "i1", "j0", "j1", "y0", "y1") else None
+    return define_called(f"bessel_{name}", what, slope, impl=impl, function=name)
 
 
 def _of_order(name: str, what: str, slope: Callable[..., Any]) -> Callable[..., Any]:
