@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 import tracejit.runtime  # noqa: F401 (installs the eager interpreter)
 from tracejit import lax
@@ -38,6 +39,10 @@ BINARY = [
     ("max", np.maximum, X, Y),
     ("min", np.minimum, X, Y),
     ("atan2", np.arctan2, X, Y),
+    ("igamma", scipy.special.gammainc, abs(X), abs(Y)),
+    ("igammac", scipy.special.gammaincc, abs(X), abs(Y)),
+    ("zeta", scipy.special.zeta, abs(X) + 1.5, abs(Y)),
+    ("polygamma", scipy.special.polygamma, abs(N) * 1.0, abs(Y) + 0.1),
     ("nextafter", np.nextafter, X, Y),
     ("pow", np.power, abs(X), Y),
     ("pow", lambda x, n: x ** n.astype(float), X, N),
@@ -243,3 +248,15 @@ def test_control_operators_are_there() -> None:
     assert int(total) == 6
     same(lax.map(lambda x: lax.mul(x, x), np.arange(3.0)), [0.0, 1, 4])
 
+
+def test_gamma_numbers_and_scaled_functions() -> None:
+    a, x = abs(X) + 0.1, abs(Y) + 0.1
+    same(lax.betainc(a, 2.5, np.exp(-x)), scipy.special.betainc(a, 2.5, np.exp(-x)))
+    same(lax.bessel_i0e(X), scipy.special.i0e(X))
+    same(lax.bessel_i1e(X), scipy.special.i1e(X))
+    h = 1e-5
+    slope = (scipy.special.gammainc(a + h, x) - scipy.special.gammainc(a - h, x)) / (2 * h)
+    np.testing.assert_allclose(lax.igamma_grad_a(a, x), slope, rtol=1e-6)
+    p = scipy.special.gammainc(a, x)
+    slope = (scipy.special.gammaincinv(a + h, p) - scipy.special.gammaincinv(a - h, p)) / (2 * h)
+    np.testing.assert_allclose(lax.random_gamma_grad(a, x), slope, rtol=1e-6)

@@ -43,6 +43,7 @@ from tracejit.transforms.derivatives import jvp
 from tracejit.transforms.stop_gradient import stop_gradient
 
 __all__ = [
+    "by_parameter",
     "gamma_log_slope",
     "gamma_log_slope_of_log",
     "gammainc",
@@ -156,7 +157,7 @@ def _density(a: Any, x: Any) -> Any:
     return select(zero, at_zero, inside)
 
 
-def _by_parameter(a: Any, x: Any) -> Any:
+def by_parameter(a: Any, x: Any) -> Any:
     """Return the derivative of ``P(a, x)`` by `a`."""
     a, x = spread(a, x)
     dtype = get_aval(a).dtype
@@ -192,14 +193,14 @@ def _define(name: str, jvp: Any) -> Any:
 gammainc_p = _define(
     "gammainc",
     [
-        lambda t, out, a, x: mul(t, _by_parameter(a, x)),
+        lambda t, out, a, x: mul(t, by_parameter(a, x)),
         lambda t, out, a, x: mul(t, _density(a, x)),
     ],
 )
 gammaincc_p = _define(
     "gammaincc",
     [
-        lambda t, out, a, x: neg(mul(t, _by_parameter(a, x))),
+        lambda t, out, a, x: neg(mul(t, by_parameter(a, x))),
         lambda t, out, a, x: neg(mul(t, _density(a, x))),
     ],
 )

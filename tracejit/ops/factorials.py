@@ -9,14 +9,15 @@ from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import is_complex, is_float, is_inexact
 from tracejit.ops._called import Slope, by_order, define_called
 from tracejit.ops._pointwise import define_pointwise, same_dtype
-from tracejit.ops.arithmetic import add, div, mul, neg, sub
+from tracejit.ops.arithmetic import add, div, floor, mul, neg, sub
 from tracejit.ops.constant import scalar_like
-from tracejit.ops.logical import eq, select
+from tracejit.ops.logical import eq, max_, ne, select
 from tracejit.ops.special import by_special, digamma, special_module
 from tracejit.ops.transcendental import exp, log, log1p
 
 __all__ = [
-    "beta", "betaln", "binom", "gamma", "loggamma", "poch", "xlog1py", "xlogy", "zeta",
+    "beta", "betaln", "binom", "gamma", "loggamma", "poch", "polygamma_of", "xlog1py", "xlogy",
+    "zeta",
 ]  # fmt: skip
 
 gamma: Slope = define_called("gamma", "Gamma function", lambda out, x: mul(out, digamma(x)))
@@ -126,6 +127,29 @@ zeta: Slope = define_called(
     _by_exponent,
     lambda out, s, q: neg(mul(s, zeta(add(s, scalar_like(s, 1)), q))),
 )
+
+
+def polygamma_of(n: Any, x: Any) -> Any:
+    """Derivative of order `n` of digamma, for orders in an array.
+
+    Parameters
+    ----------
+    n, x : Array, one shape (or rank 0), one float dtype
+        The order, a whole number from 0 on, and the argument.
+
+    Returns
+    -------
+    Array, shape and dtype of the operands
+        The values; there is no meaning in the derivative by `n`.
+    """
+    above = add(n, scalar_like(n, 1))
+    half = mul(scalar_like(n, 0.5), above)
+    odd = ne(half, floor(half))
+    sign = select(odd, scalar_like(n, -1), scalar_like(n, 1))
+    tail = zeta(max_(above, scalar_like(n, 2)), x)
+    value = mul(sign, mul(gamma(above), tail))
+    return select(eq(n, scalar_like(n, 0)), digamma(x), value)
+
 
 # ------------------------------------------------------------------------ products with logarithms
 

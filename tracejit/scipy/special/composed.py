@@ -139,11 +139,7 @@ def polygamma(n: Any, x: Any) -> Any:
     if not get_aval(order).shape and isinstance(order, (int, float, np.number)):
         (x,) = floats("polygamma", x)
         return special.polygamma(x, int(order)) if order else special.digamma(x)
-    n, x = floats("polygamma", order, x)
-    above = add(n, _of(n, 1))
-    sign = select(_is_odd(above), _of(n, -1), _of(n, 1))
-    value = mul(sign, mul(factorials.gamma(above), factorials.zeta(max_(above, _of(n, 2)), x)))
-    return select(eq(n, _of(n, 0)), special.digamma(x), value)
+    return factorials.polygamma_of(*floats("polygamma", order, x))
 
 
 def bernoulli(n: int) -> Any:
