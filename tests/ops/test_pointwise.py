@@ -517,7 +517,7 @@ def test_transpose_is_the_adjoint(row: Row, active: tuple[int, ...]) -> None:
 def test_the_table_is_complete() -> None:
     elsewhere = {"select", "convert_element_type", "bitcast_convert_type", "threefry2x32", "iota",
                  "transpose", "broadcast_in_dim", "reshape", "reduce_sum",
-                 "stop_gradient", "name"}  # fmt: skip
+                 "stop_gradient", "name", "check_index"}  # fmt: skip
     modules = ("arithmetic", "complex_numbers", "logical", "transcendental", "hyperbolic",
                "special", "_pointwise")  # fmt: skip
     # What SciPy computes is in tests/scipy/test_special.py.
