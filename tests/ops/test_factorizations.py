@@ -10,6 +10,7 @@ import pytest
 
 import tracejit as tj
 import tracejit.numpy as tnp
+from tracejit import lax
 from tracejit.compiler.libraries import MATRICES
 from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.ir.plan import Callback, LibraryCall, all_steps
@@ -290,3 +291,27 @@ def test_threads_do_not_change_the_bits(name: str, dtype: str) -> None:
     with tj.settings(num_threads=3):
         for got, other in zip(several(fun(a)), want, strict=True):
             np.testing.assert_array_equal(got, other)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "c16"])
+def test_names_of_lax(dtype: str) -> None:
+    a = draw(6, (4, 4), dtype)
+    v, w = lax.linalg.eigh(a + adjoint(a))
+    of_eigh(a + adjoint(a), np.asarray(w), np.asarray(v))
+    for lower in (True, False):
+        one = np.tril(a, -1) if lower else np.triu(a, 1)
+        whole = one + adjoint(one) + np.diag(np.arange(4.0))
+        v, w = lax.linalg.eigh(
+            np.diag(np.arange(4.0)) + one + 9 * adjoint(one), lower=lower, symmetrize_input=False
+        )
+        np.testing.assert_allclose(np.asarray(w), np.linalg.eigvalsh(whole), atol=1e-12)
+    u, s, vh = lax.linalg.svd(a[:, :3])
+    np.testing.assert_allclose(
+        np.asarray(u)[:, :3] * np.asarray(s) @ np.asarray(vh), a[:, :3], atol=1e-12
+    )
+    values = lax.linalg.svd(a, compute_uv=False)
+    np.testing.assert_allclose(np.asarray(values), np.linalg.svd(a)[1], rtol=1e-12)
+    assert [x.shape for x in lax.linalg.qr(a[:, :2])] == [(4, 4), (4, 2)]
+    assert [x.shape for x in lax.linalg.lu(a[:, :2])] == [(4, 2), (2,), (4,)]
+    assert len(lax.linalg.eig(a)) == 3
+    assert len(lax.linalg.eig(a, compute_left_eigenvectors=False)) == 2

@@ -31,6 +31,8 @@ WHOLE = ("sort", "fft", *MATRICES)
 FFT_KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
 FFT_NORMS = ("backward", "ortho", "forward")
 
+LARGEST_MATRIX = 1 << 14
+"""Side of a matrix, up to which what LAPACK works in is counted by 32 bits."""
 LONGEST_ROW = 2**31
 """Length of what is sorted, below which it is numbered by 32 bits."""
 
@@ -130,6 +132,8 @@ def _matrices(eq: Equation) -> Routine | None:
     if a.dtype.itemsize == 2 or (a.size == 0 and eq.primitive.name in ("svd", "qr")):
         return None
     *lanes, m, n = a.shape
+    if max(m, n) > LARGEST_MATRIX:
+        return None
     head: tuple[int, ...] = (math.prod(lanes), n)
     name = eq.primitive.name
     if name in ("lu_solve", "triangular_solve"):

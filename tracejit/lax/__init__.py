@@ -27,6 +27,7 @@ from tracejit.control.loops import map_ as map
 from tracejit.control.root import custom_root
 from tracejit.control.scan import scan
 from tracejit.control.while_loop import while_loop
+from tracejit.lax import linalg
 from tracejit.lax.convolution import (
     ConvDimensionNumbers,
     conv,
@@ -279,6 +280,7 @@ __all__ = [
     "is_finite",
     "le",
     "lgamma",
+    "linalg",
     "log",
     "log1p",
     "logistic",

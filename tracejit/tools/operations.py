@@ -49,8 +49,18 @@ def plan_operations(plan: Plan, steps: Sequence[Step] | None = None) -> int:
 
 
 def library_operations(step: LibraryCall) -> int:
-    """Return the operations of a library call, 0 if they are not known."""
-    return 2 * math.prod(step.params[:4]) if step.name == "matmul" else 0
+    """Return the operations of a library call on real numbers, 0 if they are not known."""
+    p = step.params
+    if step.name == "matmul":
+        return 2 * math.prod(p[:4])
+    if step.name == "cholesky":
+        return p[0] * p[1] ** 3 // 3
+    if step.name == "lu":
+        batch, m, n, k = *p[:3], min(p[1:3])
+        return 2 * batch * (m * n * k - (m + n) * k * k // 2 + k**3 // 3)
+    if step.name in ("lu_solve", "triangular_solve"):
+        return (2 if step.name == "lu_solve" else 1) * p[0] * p[1] ** 2 * p[2]
+    return 0
 
 
 def kernel_operations(kernel: Kernel, sizes: Sequence[int]) -> int:

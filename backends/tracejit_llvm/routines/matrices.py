@@ -84,10 +84,11 @@ def stack_steps(
     batch = sizes[0]
     if not batch:
         return LibrarySteps(())
-    groups = max(1, min(batch, MOST_GROUPS, GROUP_BYTES // max(room.nbytes, 1)))
+    shared = rows < LARGE
+    most = min(batch, MOST_GROUPS, GROUP_BYTES // max(room.nbytes, 1)) if shared else 1
+    groups = max(1, most)
     function = LibraryFunction(write, arguments, "lanes", linear_symbols)
     every = (*sizes, groups, room.nbytes, *room.starts)
-    shared = rows < LARGE
     step = LibraryStep(
         function, (*buffers, SCRATCH), every, groups, 100.0 + batch * cost, shared
     )
