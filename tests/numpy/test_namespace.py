@@ -227,6 +227,12 @@ def test_vectorize() -> None:
         times(X, X[:, 0])
     with pytest.raises(ValueError, match="a signature is such as"):
         tnp.vectorize(lambda a: a, signature="(m")
+    branching = tnp.vectorize(lambda a, b: a - b if a > b else a + b)
+    np.testing.assert_array_equal(branching(X, 0.1), np.where(X > 0.1, X - 0.1, X + 0.1))
+    with pytest.raises(TypeError, match="needs the value"):
+        traced(lambda v: branching(v, 0.1), X)
+    picked = tnp.apply_along_axis(lambda v: v[::-1][:2] if v[0] > 0 else v[:2], 0, X)
+    np.testing.assert_array_equal(picked, np.where(X[0] > 0, X[::-1][:2], X[:2]))
     both = tnp.frompyfunc(lambda a, b: (a * b, a), 2, 2)
     np.testing.assert_array_equal(both(X, 2.0)[0], X * 2)
     assert (both.nin, both.nout) == (2, 2)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 import tracejit.numpy as tnp
 from tracejit.core.array import Array
@@ -74,8 +75,14 @@ def test_what_cannot_be_recorded_says_so() -> None:
         np.add.at(tnp.asarray(X), 0, 1.0)
     with pytest.raises(TypeError, match=r"numpy.copyto .*write x = where"):
         np.copyto(tnp.asarray(X), 1.0)
-    with pytest.raises(TypeError, match=r"numpy.count "):
-        np.strings.count(tnp.asarray(X), "a")
+
+
+def test_ufuncs_of_other_libraries_are_evaluated() -> None:
+    found = scipy.special.gamma(tnp.asarray(np.abs(X) + 1))
+    assert isinstance(found, Array)
+    np.testing.assert_array_equal(found, scipy.special.gamma(np.abs(X) + 1))
+    with pytest.raises(TypeError, match=r"numpy.gamma does not take"):
+        stage(lambda x: scipy.special.gamma(x), [found.aval])
 
 
 def test_functions_of_numpys_modules_are_found_there() -> None:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from tracejit.core.errors import ShapeError
-from tracejit.core.tracer import get_aval
+import numpy as np
+
+from tracejit.core.errors import ConcretizationError, ShapeError
+from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES
-from tracejit.numpy.manipulation import expand_dims
-from tracejit.numpy.promotion import array_of, broadcast_shapes, cast, dtype_or, normal_axis
+from tracejit.numpy.manipulation import expand_dims, moveaxis
+from tracejit.numpy.manipulation import stack as join
+from tracejit.numpy.promotion import (
+    array_of,
+    broadcast_shapes,
+    cast,
+    dtype_or,
+    normal_axis,
+    stretch,
+)
 from tracejit.ops.shape import reshape
 from tracejit.transforms.vectorize import vmap
 
@@ -36,10 +47,12 @@ def apply_along_axis(
 ) -> Any:
     """As :func:`numpy.apply_along_axis`; the function is called once, on all vectors at once.
 
+    Only if it looks at values, and they are known, is it called for each vector.
+
     Parameters
     ----------
     func1d : callable
-        Takes an array of rank 1; recorded as any function, so it cannot look at values.
+        Takes an array of rank 1.
     axis : int
         Of the vectors.
     arr : array_like
@@ -54,11 +67,20 @@ def apply_along_axis(
     def function(v: Any) -> Any:
         return array_of(func1d(v, *args, **kwargs))
 
+    mapped = function
     for _ in range(rank - axis - 1):
-        function = vmap(function, in_axes=-1, out_axes=-1)
+        mapped = vmap(mapped, in_axes=-1, out_axes=-1)
     for _ in range(axis):
-        function = vmap(function)
-    return function(x)
+        mapped = vmap(mapped)
+    try:
+        return mapped(x)
+    except ConcretizationError:
+        shape = tuple(d for i, d in enumerate(get_aval(x).shape) if i != axis)
+        if isinstance(x, Tracer) or not math.prod(shape):
+            raise
+        found = _one_by_one(function, [moveaxis(x, axis, -1)], [shape], shape)
+        own = get_aval(found).ndim - len(shape)
+        return moveaxis(found, range(len(shape), len(shape) + own), range(axis, axis + own))
 
 
 def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
@@ -105,6 +127,8 @@ def vectorize(
     signature: str | None = None,
 ) -> Callable[..., Any]:
     """As :class:`numpy.vectorize`, by :func:`tracejit.vmap`: nothing is looped.
+
+    Only if the function looks at values, and they are known, is it called for each element.
 
     Parameters
     ----------
@@ -216,7 +240,34 @@ def _broadcast_call(
     for back in range(1, rank + 1):
         maps = tuple(0 if len(s) >= back and s[-back] == stack[-back] else None for s in stacks)
         function = vmap(function, in_axes=maps) if any(m == 0 for m in maps) else function
-    return function(*(_squeezed(x, s, stack) for x, s in zip(xs, stacks, strict=True)))
+    try:
+        return function(*(_squeezed(x, s, stack) for x, s in zip(xs, stacks, strict=True)))
+    except ConcretizationError:
+        if not math.prod(stack) or any(isinstance(x, Tracer) for x in xs):
+            raise
+        return _one_by_one(checked, xs, stacks, stack)
+
+
+def _one_by_one(
+    function: Callable[..., Any],
+    xs: list[Any],
+    stacks: list[tuple[int, ...]],
+    stack: tuple[int, ...],
+) -> Any:
+    """Call a function that looks at values for one element after the other, as NumPy does."""
+    whole = [
+        stretch(x, stack + get_aval(x).shape[len(own) :])
+        for x, own in zip(xs, stacks, strict=True)
+    ]
+    found = [function(*(x[place] for x in whole)) for place in np.ndindex(*stack)]
+    if isinstance(found[0], tuple):
+        return tuple(_stacked(list(parts), stack) for parts in zip(*found, strict=True))
+    return _stacked(found, stack)
+
+
+def _stacked(parts: list[Any], stack: tuple[int, ...]) -> Any:
+    together = join(parts)
+    return reshape(together, (*stack, *get_aval(together).shape[1:]))
 
 
 def _squeezed(x: Any, own: tuple[int, ...], stack: tuple[int, ...]) -> Any:

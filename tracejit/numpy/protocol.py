@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.array import Array, host_array
+from tracejit.core.array import Array, from_numpy, host_array
 from tracejit.core.errors import DTypeError
 from tracejit.core.tracer import Tracer
 from tracejit.numpy.absent import ABSENT
+from tracejit.numpy.creation import committed
 
 __all__ = ["install"]
 
@@ -61,6 +62,21 @@ def _write(out: Any, result: Any) -> Any:
     return out[0] if isinstance(out, tuple) and len(out) == 1 else out
 
 
+def _values(inputs: Sequence[Any]) -> list[Any] | None:
+    """Return the operands on the host, or None if one is traced or elsewhere."""
+    if any(isinstance(x, Tracer) for x in inputs):
+        return None
+    if any(isinstance(x, Array) and x.aval.device is not None for x in inputs):
+        return None
+    return [host_array(x) if isinstance(x, Array) else x for x in inputs]
+
+
+def _made(result: Any) -> Any:
+    if isinstance(result, tuple):
+        return tuple(map(_made, result))
+    return committed(from_numpy(np.asarray(result)))
+
+
 def _refuse(name: str) -> Any:
     why = ABSENT.get(name)
     raise DTypeError(
@@ -81,9 +97,14 @@ def _ufunc(protocol: _Protocol) -> Callable[..., Any]:
             if method == "at":
                 return _refuse("ufunc.at, which writes into its argument,")
             function = getattr(function, method, None)
+        if function is None and getattr(np, name, None) is not ufunc:
+            values = _values(inputs)
+            if values is not None:  # of another library: evaluated at once, as it would be
+                found = _made(getattr(ufunc, method)(*values, **how))
+                return found if out is None else _write(out, found)
         if function is None:
             return _refuse(name if method == "__call__" else f"{name}.{method}")
-        for default in ("casting", "order", "subok"):
+        for default in ("casting", "order", "subok", "signature"):
             how.pop(default, None)
         result = function(*inputs, **how)
         return result if out is None else _write(out, result)
