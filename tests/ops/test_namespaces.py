@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.special
 
 from tracejit.core.primitive import impl
-from tracejit.ops import cumulative, indexing, linalg, sorting, special
+from tracejit.ops import (
+    cumulative,
+    factorizations,
+    indexing,
+    linalg,
+    sorting,
+    special,
+    triangular,
+)
 from tracejit.ops.factorizations import lu_p
 
 rng = np.random.default_rng(3)
@@ -101,3 +110,28 @@ def test_factors_by_a_namespace_that_has_none(trans: bool, dtype: str) -> None:
     b = a[..., :2]
     x = impl[linalg.lu_solve_p](XP, a, factors, order, b, trans=trans)
     np.testing.assert_allclose((a.swapaxes(1, 2) if trans else a) @ x, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("trans", [True, False])
+@pytest.mark.parametrize("shape", [(5, 5), (2, 70, 70), (12, 3, 3)])
+def test_factors_by_the_library_of_a_device(
+    shape: tuple[int, ...], trans: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def module(xp: Any) -> Any:
+        asked.append(xp.__name__)
+        return scipy.linalg
+
+    for family in (factorizations, triangular):
+        monkeypatch.setattr(family, "linear_module", module)
+    a, b = rng.normal(size=shape), rng.normal(size=(*shape[:-1], 2))
+    factors, _, order = impl[lu_p](XP, a, constant=True)
+    x = impl[linalg.lu_solve_p](XP, a, factors, order, b, trans=trans)
+    np.testing.assert_allclose((a.swapaxes(-1, -2) if trans else a) @ x, b, rtol=1e-8, atol=1e-8)
+    right = {"left": False, "lower": True, "trans": trans, "conjugate": False, "unit": False}
+    lower = np.tril(a) + 5 * np.eye(shape[-1])
+    c = b.swapaxes(-1, -2)
+    y = impl[triangular.triangular_solve_p](XP, lower, c, **right)
+    np.testing.assert_allclose(y @ (lower.swapaxes(-1, -2) if trans else lower), c, atol=1e-8)
+    assert bool(asked) is (len(shape) < 3 or shape[0] <= 8 or shape[-1] > 64)

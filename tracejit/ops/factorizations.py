@@ -10,7 +10,8 @@ differentiation", 2008 (Cholesky, LU).  M. Seeger, A. Hetzel, Z. Dai, E. Meissne
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from tracejit.ops.matrices import (
     check_square,
     each_matrix,
     half_sum,
+    linear_module,
     linear_routine,
     stacked_product,
     take_rows,
@@ -183,12 +185,13 @@ def _lu_impl(xp: Any, a: Any, *, constant: bool) -> list[Any]:
     x = xp.array(wide(a))
     pivots = np.broadcast_to(np.arange(k, dtype=np.int32), (*lanes, k)).copy()
     if x.size:
-        if xp is np and (m > SHORT or math.prod(lanes) <= FEW):
-            getrf = linear_routine("getrf", x.dtype)
+        routine = _one_lu(xp, x.dtype) if m > SHORT or math.prod(lanes) <= FEW else None
+        if routine is not None:
+            pivots = xp.asarray(pivots)
             for lane in np.ndindex(*lanes):
-                x[lane], pivots[lane], _ = getrf(x[lane])
+                x[lane], pivots[lane] = routine(x[lane])
         elif m > SHORT:
-            raise NotImplementedError(f"lu: {xp.__name__} factors no stacks of matrices")
+            raise NotImplementedError(f"lu: {xp.__name__} factors no matrices")
         else:
             flat = x.reshape(-1, m, n)
             lots = [_eliminate(xp, flat[i : i + LOT]) for i in range(0, len(flat), LOT)]
@@ -197,11 +200,27 @@ def _lu_impl(xp: Any, a: Any, *, constant: bool) -> list[Any]:
     return [x.astype(a.dtype, copy=False), xp.asarray(pivots), order]
 
 
+def _one_lu(xp: Any, dtype: np.dtype[Any]) -> Callable[[Any], Sequence[Any]] | None:
+    """Return the function that factors one matrix, or None if there is none."""
+    if xp is np:
+        getrf = linear_routine("getrf", dtype)
+        return lambda m: getrf(m)[:2]
+    module = linear_module(xp)
+    return None if module is None else lambda m: _unwarned(module.lu_factor, m)
+
+
+def _unwarned(factor: Callable[..., Any], m: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of singular matrices, whose factors say it
+        return factor(m, check_finite=False)
+
+
 def _eliminate(xp: Any, x: Any) -> Any:
     """Factor matrices (lanes, m, n) in place, all at once, and return their pivots."""
     _, m, n = x.shape
     # Lanes last, so that each step runs along memory.
     flat = xp.moveaxis(x, 0, 2).copy()
+    every = xp.arange(flat.shape[2])
     pivots = xp.empty((flat.shape[2], min(m, n)), np.int32)
     for i in range(min(m, n)):
         column = flat[i:, i]
@@ -209,11 +228,9 @@ def _eliminate(xp: Any, x: Any) -> Any:
         size = abs(column.real) + abs(column.imag) if x.dtype.kind == "c" else abs(column)
         chosen = i + xp.argmax(size, axis=0)
         pivots[:, i] = chosen
-        upper = flat[i].copy()
-        for r in range(i + 1, m):
-            here = chosen == r
-            flat[i] = xp.where(here, flat[r], flat[i])
-            flat[r] = xp.where(here, upper, flat[r])
+        upper = flat[chosen, :, every].T
+        flat[chosen, :, every] = flat[i].T
+        flat[i] = upper
         pivot = xp.where(flat[i, i] == 0, xp.asarray(1, x.dtype), flat[i, i])
         flat[i + 1 :, i] /= pivot
         flat[i + 1 :, i + 1 :] -= flat[i + 1 :, i, None] * flat[None, i, i + 1 :]

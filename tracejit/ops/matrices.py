@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -34,6 +35,7 @@ __all__ = [
     "diagonal",
     "each_matrix",
     "half_sum",
+    "linear_module",
     "linear_routine",
     "of_nothing",
     "stacked_product",
@@ -58,6 +60,14 @@ def linear_routine(name: str, dtype: np.dtype[Any]) -> Any:
 
     full = {"f4": "s", "f8": "d", "c8": "c", "c16": "z"}[dtype.str[1:]] + name
     return getattr(lapack, full, None) or getattr(blas, full)
+
+
+def linear_module(xp: Any) -> Any:
+    """Return the module of linear algebra that goes with an array module of a device, or None."""
+    try:
+        return importlib.import_module(f"{xp.__name__}x.scipy.linalg")
+    except ImportError:
+        return None
 
 
 def check_matrices(name: str, a: ShapedArray) -> None:

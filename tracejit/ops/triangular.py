@@ -18,6 +18,7 @@ from tracejit.ops.matrices import (
     LAPACK,
     check_square,
     columns_of_lanes,
+    linear_module,
     linear_routine,
     stacked_product,
     swap_last,
@@ -29,6 +30,8 @@ __all__ = ["triangular_solve"]
 
 FEW = 8
 """Matrices up to which each is given to BLAS by itself; more are solved row by row, all at once."""
+SHORT = 64
+"""Rows up to which they are, where another library could have each."""
 
 
 def triangular_solve(
@@ -101,16 +104,25 @@ def _impl(
     x, y = wide(a), wide(b)
     if conjugate:
         x = x.conj()
-    if xp is np and x.size // x.shape[-1] ** 2 <= FEW:
+    few = x.size // x.shape[-1] ** 2 <= FEW
+    if xp is np and few:
         out = _by_blas(x, y, left, lower, trans, unit)
+        return out.astype(b.dtype, copy=False)
+    if not left:
+        y = xp.swapaxes(y, -1, -2)
+    trans = trans == left
+    module = linear_module(xp) if few or x.shape[-1] > SHORT else None
+    if module is not None:
+        out = xp.empty_like(y)
+        for lane in np.ndindex(x.shape[:-2]):
+            out[lane] = module.solve_triangular(
+                x[lane], y[lane], trans=int(trans), lower=lower, unit_diagonal=unit
+            )
     else:
-        if trans == left:
+        if trans:
             x, lower = xp.swapaxes(x, -1, -2), not lower
-        if not left:
-            y = xp.swapaxes(y, -1, -2)
         out = _by_rows(xp, x, y, lower, unit)
-        out = out if left else xp.swapaxes(out, -1, -2)
-    return out.astype(b.dtype, copy=False)
+    return (out if left else xp.swapaxes(out, -1, -2)).astype(b.dtype, copy=False)
 
 
 def _by_blas(x: Any, y: Any, left: bool, lower: bool, trans: bool, unit: bool) -> Any:
