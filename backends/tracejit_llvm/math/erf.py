@@ -95,14 +95,14 @@ def _tail(f: Lanes, a: str, exact: bool = False) -> str:
     ratio = f.div(p, bottom)
     square = f.neg(f.mul(a, a))
     low = f.neg(f.fma(a, a, square))
-    k, e = reduced(f, square, low)
+    k, e, whole = reduced(f, square, low)
     if not exact:
-        return scaled(f, f.fma(ratio, e, ratio), k)
+        return scaled(f, f.fma(ratio, e, ratio), k, whole)
     # The residual over the denominator, of which ratio * 0.85 is near the inverse.
     bottom_low = f.fma(a, f.c(2.0), f.sub(f.c(1.0), bottom))
     residual = f.fma(f.neg(ratio), bottom_low, f.fma(f.neg(ratio), bottom, p))
     low = f.mul(residual, f.mul(ratio, f.c(0.85)))
-    return scaled(f, f.add(ratio, f.fma(ratio, e, low)), k)
+    return scaled(f, f.add(ratio, f.fma(ratio, e, low)), k, whole)
 
 
 def _near(f: Lanes, x: str) -> str:

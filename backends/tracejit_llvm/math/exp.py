@@ -69,11 +69,14 @@ def scale(f: Lanes, k: str) -> str:
     return f.unbits(f.word_op("shl", biased, f.i(f.mantissa)))
 
 
-def scaled(f: Lanes, x: str, k: str) -> str:
+def scaled(f: Lanes, x: str, k: str, whole: str) -> str:
     """Return ``x * 2**k`` for x from 2**-8 to 2**8: k is added to the exponents.
 
     Where the result may be subnormal or infinite it is scaled in two steps, so rounded once.
+    `whole` is k as a float, for lanes that have an instruction.
     """
+    if f.scales:
+        return f.scaled(x, whole)
     most = 117 if f.single else 1013
     shifted = f.word_op("add", k, f.i(most))
     out = f.code.op(f"icmp ugt {f.words} {shifted}, {f.i(2 * most)}")
@@ -91,37 +94,38 @@ def tail(f: Lanes, r: str) -> str:
     return f.fma(f.mul(r, r), f.horner(r, EXP32 if f.single else EXP64), r)
 
 
-def reduced(f: Lanes, x: str, low: str | None = None) -> tuple[str, str]:
-    """Return ``(k, p)`` with ``exp(x + low) = 2**k (1 + p)``; k an integer."""
+def reduced(f: Lanes, x: str, low: str | None = None) -> tuple[str, str, str]:
+    """Return ``(k, p, k)`` with ``exp(x + low) = 2**k (1 + p)``; k as an integer and as a float."""
     t = f.fma(x, f.c(INVERSE_LN2), f.c(magic(f)))
     k = f.sub(t, f.c(magic(f)))
     high, rest = LN2_32 if f.single else LN2_64
     r = f.fma(k, f.c(-rest), f.fma(k, f.c(-high), x))
     if low is not None:
         r = f.add(r, low)
-    return integer(f, t), tail(f, r)
+    return integer(f, t), tail(f, r), k
 
 
 def exp(f: Lanes, x: str) -> str:
     """Exponential."""
     x = f.clamp(x, *((-104.0, 89.0) if f.single else (-746.0, 710.0)))
-    k, p = reduced(f, x)
-    return scaled(f, f.add(p, f.c(1.0)), k)
+    k, p, whole = reduced(f, x)
+    return scaled(f, f.add(p, f.c(1.0)), k, whole)
 
 
 def exp2(f: Lanes, x: str) -> str:
     """Power of two."""
     x = f.clamp(x, *((-150.0, 128.0) if f.single else (-1075.0, 1024.0)))
     t = f.add(x, f.c(magic(f)))
-    fraction = f.sub(x, f.sub(t, f.c(magic(f))))
+    whole = f.sub(t, f.c(magic(f)))
+    fraction = f.sub(x, whole)
     p = tail(f, f.mul(fraction, f.c(0.6931471805599453)))
-    return scaled(f, f.add(p, f.c(1.0)), integer(f, t))
+    return scaled(f, f.add(p, f.c(1.0)), integer(f, t), whole)
 
 
 def expm1(f: Lanes, x: str) -> str:
     """``exp(x) - 1``, accurate near 0."""
     y = f.clamp(x, *((-20.0, 89.0) if f.single else (-40.0, 710.0)))
-    k, p = reduced(f, y)
+    k, p, _ = reduced(f, y)
     # Half of the result, so that 2**k does not overflow before it does.
     s = scale(f, f.word_op("sub", k, f.i(1)))
     half = f.fma(s, p, f.sub(s, f.c(0.5)))

@@ -6,6 +6,9 @@ Operations are IEEE operations, one each; only :meth:`Lanes.fma` fuses.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import llvmlite.binding as llvm
 
 from tracejit_llvm.text import Code, float_text, spread, suffix, vector
 
@@ -14,6 +17,11 @@ __all__ = ["Lanes"]
 
 LONG = 9
 """Coefficients from which a polynomial is evaluated in two parts."""
+
+
+@lru_cache(maxsize=1)
+def _is_wide() -> bool:
+    return bool(llvm.get_host_cpu_features().get("avx512f", False))
 
 
 class Lanes:
@@ -112,6 +120,19 @@ class Lanes:
         for c in coefficients[-2::-1]:
             result = self.fma(result, x, self.c(c))
         return result
+
+    @property
+    def scales(self) -> bool:
+        """Whether these lanes can be scaled by powers of two in one instruction."""
+        return self.n * (4 if self.single else 8) == 64 and _is_wide()
+
+    def scaled(self, x: str, k: str) -> str:
+        """Return ``x * 2**k`` for a whole float k, rounded once."""
+        kind, mask = ("ps", "i16") if self.single else ("pd", "i8")
+        return self.code.call(
+            self.type, f"llvm.x86.avx512.mask.scalef.{kind}.512", (self.type, x), (self.type, k),
+            (self.type, x), (mask, "-1"), ("i32", "4"),
+        )  # fmt: skip
 
     # ------------------------------------------------------------------ bits
     def bits(self, a: str) -> str:

@@ -96,8 +96,8 @@ def _power(f: Lanes, x: str, y: str) -> str:
     p_low = f.fma(y, low, p_low)
     clamped = f.clamp(p, -746.0, 710.0)
     p_low = f.select(f.compare("oeq", clamped, p), p_low, f.c(0.0))
-    k, q = reduced(f, clamped, p_low)
-    return scaled(f, f.add(q, f.c(1.0)), k)
+    k, q, whole = reduced(f, clamped, p_low)
+    return scaled(f, f.add(q, f.c(1.0)), k, whole)
 
 
 def _power_single(f: Lanes, x: str, y: str) -> str:
@@ -126,8 +126,9 @@ def _power_single(f: Lanes, x: str, y: str) -> str:
     clamped = f.clamp(p, -152.0, 130.0)
     p_low = f.select(f.compare("oeq", clamped, p), p_low, f.c(0.0))
     t = f.add(clamped, f.c(magic(f)))
-    r = f.add(f.sub(clamped, f.sub(t, f.c(magic(f)))), p_low)
-    return scaled(f, f.fma(r, f.horner(r, EXP2_32), f.c(1.0)), integer(f, t))
+    whole = f.sub(t, f.c(magic(f)))
+    r = f.add(f.sub(clamped, whole), p_low)
+    return scaled(f, f.fma(r, f.horner(r, EXP2_32), f.c(1.0)), integer(f, t), whole)
 
 
 def pow_(f: Lanes, x: str, y: str) -> str:
