@@ -1,4 +1,4 @@
-"""Bessel functions and erfcx as scalar expressions: what they are in kernels.
+"""Bessel functions, erfcx and betaln as scalar expressions: what they are in kernels.
 
 Polynomials on a few intervals (:mod:`tracejit.ops.fits`), evaluated in float64 whatever the dtype:
 so float32 is rounded once, and float64 within some units of the last place of the largest of the
@@ -15,7 +15,7 @@ from typing import Any
 from tracejit.ir.dtypes import DTYPES
 from tracejit.ops import fits
 
-__all__ = ["LOWERED"]
+__all__ = ["LOWERED", "betaln_of_arrays"]
 
 F64 = DTYPES["f64"]
 Lower = Callable[..., Any]
@@ -52,11 +52,42 @@ class Scalars:
         return self.k.pointwise("select", condition, *both)
 
 
-def _in_double(body: Callable[[Scalars, Any], Any]) -> Lower:
-    """Return the lowering rule of a function of one operand, computed in float64."""
+class Arrays(Scalars):
+    """The same arithmetic of float64 arrays, of NumPy or the like."""
 
-    def lower(k: Any, x: Any) -> Any:
-        return k.convert(body(Scalars(k), k.convert(x, F64)), x.aval.dtype)
+    NAMES = {  # noqa: RUF012
+        "sub": "subtract", "mul": "multiply", "div": "true_divide", "neg": "negative",
+        "min": "minimum", "max": "maximum", "ge": "greater_equal", "eq": "equal",
+    }  # fmt: skip
+
+    def __init__(self, xp: Any, special: Any) -> None:
+        self.xp = xp
+        self.special = special
+
+    def c(self, value: float) -> Any:
+        return value
+
+    def __getattr__(self, op: str) -> Callable[..., Any]:
+        function: Callable[..., Any] = getattr(self.xp, self.NAMES.get(op, op))
+        return function
+
+    def lgamma(self, x: Any) -> Any:
+        """Return the logarithm of the gamma function."""
+        return self.special.gammaln(x)
+
+    def fma(self, x: Any, y: Any, z: Any) -> Any:
+        """Return ``x y + z``, rounded twice."""
+        return x * y + z
+
+    def chosen(self, condition: Any, then: Any, otherwise: Any) -> Any:
+        return self.xp.where(condition, then, otherwise)
+
+
+def _in_double(body: Callable[..., Any]) -> Lower:
+    """Return the lowering rule of a function that is computed in float64."""
+
+    def lower(k: Any, *xs: Any) -> Any:
+        return k.convert(body(Scalars(k), *[k.convert(x, F64) for x in xs]), xs[0].aval.dtype)
 
     return lower
 
@@ -171,7 +202,48 @@ def _y(f: Scalars, x: Any, order: int) -> Any:
     return f.chosen(f.ge(x, 8), far, near)
 
 
+# -------------------------------------------------------------------------------------- beta
+
+STIRLING = tuple(
+    float(b) / (2 * j * (2 * j - 1))
+    for j, b in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6), 1)
+)
+"""Coefficients of the asymptotic series of the logarithm of gamma, in 1/z, 1/z^3, ..."""
+
+
+def _stirling_rest(f: Scalars, z: Any) -> Any:
+    """Return what Stirling's formula lacks, for z from 10 on."""
+    inverse = f.div(1, z)
+    return f.mul(inverse, f.polynomial(STIRLING, f.mul(inverse, inverse)))
+
+
+def _betaln(f: Scalars, a: Any, b: Any) -> Any:
+    """Logarithm of beta, without the cancellation between large arguments (DLMF 5.11.1)."""
+    low, high = f.min(a, b), f.max(a, b)
+    total, ratio = f.add(low, high), f.div(low, high)
+    log_low = f.lgamma(low)
+    direct = f.sub(f.add(log_low, f.lgamma(high)), f.lgamma(total))
+    drop = f.log1p(ratio)
+    rest = f.sub(_stirling_rest(f, high), _stirling_rest(f, total))
+    # lgamma(high) - lgamma(total)
+    fall = f.sub(f.fma(f.sub(0.5, high), drop, rest), f.mul(low, f.sub(f.log(total), 1)))
+    one_large = f.add(log_low, fall)
+    share = f.log(f.div(ratio, f.add(1, ratio)))
+    powers = f.fma(f.sub(low, 0.5), share, f.mul(f.neg(high), drop))
+    scale = f.fma(f.c(-0.5), f.log(high), 0.5 * math.log(2 * math.pi))
+    both_large = f.add(f.add(powers, scale), f.add(_stirling_rest(f, low), rest))
+    large = f.chosen(f.ge(low, 10), both_large, one_large)
+    large = f.chosen(f.eq(high, math.inf), -math.inf, large)
+    return f.chosen(f.ge(high, 10), large, direct)
+
+
+def betaln_of_arrays(xp: Any, special: Any, a: Any, b: Any) -> Any:
+    """Return the logarithm of beta; SciPy's has eight digits where it is near 0."""
+    return _betaln(Arrays(xp, special), a.astype(F64), b.astype(F64)).astype(a.dtype)
+
+
 LOWERED: dict[str, Lower] = {
+    "betaln": _in_double(_betaln),
     "erfcx": _in_double(_erfcx),
     "i0": _in_double(lambda f, x: _i(f, x, 0)),
     "i0e": _in_double(lambda f, x: _i_scaled(f, x, 0)),

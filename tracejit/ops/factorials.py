@@ -8,8 +8,9 @@ from typing import Any
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import is_complex, is_float, is_inexact
 from tracejit.ops._called import Slope, by_order, define_called
+from tracejit.ops._expansions import betaln_of_arrays
 from tracejit.ops._pointwise import define_pointwise, same_dtype
-from tracejit.ops.arithmetic import add, div, floor, mul, neg, sub
+from tracejit.ops.arithmetic import add, div, floor, mul, neg, rounded, sub
 from tracejit.ops.constant import scalar_like
 from tracejit.ops.logical import eq, max_, ne, select
 from tracejit.ops.special import by_special, digamma, special_module
@@ -59,6 +60,7 @@ betaln: Slope = define_called(
     "Logarithm of the absolute value of the beta function",
     lambda out, a, b: sub(digamma(a), digamma(add(a, b))),
     lambda out, a, b: sub(digamma(b), digamma(add(a, b))),
+    impl=rounded(lambda xp, a, b: betaln_of_arrays(xp, special_module(xp), a, b)),
 )
 poch: Slope = define_called(
     "poch",

@@ -31,7 +31,7 @@ loggamma = named(
     "loggamma",
     factorials.loggamma,
     "Principal branch of the logarithm of the gamma function, also of complex numbers.\n\n"
-    "    NaN for negative real numbers.  Of complex numbers there is one derivative.\n    ",
+    "NaN for negative real numbers.  Of complex numbers there is one derivative.",
     "z",
     accepts_complex=True,
 )
@@ -58,7 +58,7 @@ gammainc = named(
     "gammainc",
     incomplete_gamma.gammainc,
     "Regularized lower incomplete gamma function of ``a > 0`` and ``x >= 0``.\n\n"
-    "    Both derivatives exist, to every order (:mod:`tracejit.control.incomplete_gamma`).\n    ",
+    "Both derivatives exist, to every order (:mod:`tracejit.control.incomplete_gamma`).",
     "a x",
 )
 gammaincc = named(
@@ -77,7 +77,7 @@ betainc = named(
     "betainc",
     incomplete_beta.betainc,
     "Regularized incomplete beta function of ``a, b > 0`` and `x` within [0, 1].\n\n"
-    "    All derivatives exist, to every order (:mod:`tracejit.control.incomplete_beta`).\n    ",
+    "All derivatives exist, to every order (:mod:`tracejit.control.incomplete_beta`).",
     "a b x",
 )
 betaincinv = named(

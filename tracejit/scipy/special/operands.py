@@ -17,6 +17,26 @@ from tracejit.numpy.promotion import broadcast, cast, operand, promote_operands
 
 __all__ = ["floats", "named"]
 
+DOC = """{doc}
+
+Parameters
+----------
+{names} : array-like, {kind}, shapes that broadcast
+    The operands.
+
+Returns
+-------
+Array, the broadcast shape, the float dtype of the operands
+    The values.
+
+Raises
+------
+DTypeError
+    If an operand is not {kind}.
+ShapeError
+    If the shapes do not broadcast.
+"""
+
 
 def _widened(x: Any) -> Any:
     x = operand(x)
@@ -64,7 +84,7 @@ def named(
     op : callable
         Takes operands of one dtype and shape.
     doc : str
-        Its docstring.
+        What it is: the beginning of its docstring.
     arguments : str
         The names of its arguments, apart by spaces.
     accepts_complex : bool
@@ -78,6 +98,7 @@ def named(
         return op(*floats(name, *given, accepts_complex=accepts_complex))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
+    kind = "real or complex" if accepts_complex else "real"
+    function.__doc__ = DOC.format(doc=doc.strip(), names=", ".join(signature.parameters), kind=kind)
     function.__signature__ = signature  # type: ignore[attr-defined]
     return function

@@ -1,4 +1,8 @@
-"""Bernoulli distribution."""
+"""Bernoulli distribution.
+
+`p` is the probability of 1; all take arrays that broadcast, of any real dtype, and return an
+array of their float dtype, differentiable by every parameter.  `loc` moves the distribution.
+"""
 
 from __future__ import annotations
 

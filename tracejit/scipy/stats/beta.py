@@ -1,4 +1,9 @@
-"""Beta distribution."""
+"""Beta distribution.
+
+`a` and `b` are the shapes; all take arrays that broadcast, of any real dtype, and return an
+array of their float dtype, differentiable by every argument.  `loc` moves and `scale` stretches
+the distribution.
+"""
 
 from __future__ import annotations
 

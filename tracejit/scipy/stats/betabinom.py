@@ -1,4 +1,9 @@
-"""Beta-binomial distribution."""
+"""Beta-binomial distribution.
+
+`n` is the number of trials, `a` and `b` are the shapes of the beta distribution; all take
+arrays that broadcast, of any real dtype, and return an array of their float dtype,
+differentiable by every parameter.  `loc` moves the distribution.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Cauchy distribution."""
+"""Cauchy distribution.
+
+All take arrays that broadcast, of any real dtype, and return an array of their float dtype,
+differentiable by every argument.  `loc` moves and `scale` stretches the distribution.
+"""
 
 from __future__ import annotations
 

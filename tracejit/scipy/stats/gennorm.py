@@ -1,4 +1,8 @@
-"""Generalized normal distribution."""
+"""Generalized normal distribution.
+
+`beta` is the exponent; all take arrays that broadcast, of any real dtype, and return an array
+of their float dtype, differentiable by every argument.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Geometric distribution."""
+"""Geometric distribution.
+
+`p` is the probability of success; all take arrays that broadcast, of any real dtype, and return
+an array of their float dtype, differentiable by every parameter.  `loc` moves the distribution.
+"""
 
 from __future__ import annotations
 

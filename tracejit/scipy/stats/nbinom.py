@@ -1,4 +1,9 @@
-"""Negative binomial distribution."""
+"""Negative binomial distribution.
+
+`n` is the number of successes, `p` their probability; all take arrays that broadcast, of any
+real dtype, and return an array of their float dtype, differentiable by every parameter.  `loc`
+moves the distribution.
+"""
 
 from __future__ import annotations
 

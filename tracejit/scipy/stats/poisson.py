@@ -1,4 +1,8 @@
-"""Poisson distribution."""
+"""Poisson distribution.
+
+`mu` is the mean; all take arrays that broadcast, of any real dtype, and return an array of
+their float dtype, differentiable by every parameter.  `loc` moves the distribution.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Normal distribution within an interval."""
+"""Normal distribution within an interval.
+
+`a` and `b` are the ends, in units of `scale` from `loc`; all take arrays that broadcast, of any
+real dtype, and return an array of their float dtype, differentiable by every argument.  `loc`
+moves and `scale` stretches the distribution.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Von Mises distribution."""
+"""Von Mises distribution.
+
+`kappa` is the concentration; all take arrays that broadcast, of any real dtype, and return an
+array of their float dtype, differentiable by every argument.
+"""
 
 from __future__ import annotations
 

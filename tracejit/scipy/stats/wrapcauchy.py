@@ -1,4 +1,8 @@
-"""Wrapped Cauchy distribution."""
+"""Wrapped Cauchy distribution.
+
+`c`, from 0 to 1, is the concentration; all take arrays that broadcast, of any real dtype, and
+return an array of their float dtype, differentiable by every argument.
+"""
 
 from __future__ import annotations
 
