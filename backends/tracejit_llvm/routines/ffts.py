@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 import numpy as np
 
+from tracejit.backend.threads import default_threads
 from tracejit.ir.dtypes import is_complex, real_of
 from tracejit_llvm.routines.calls import (
     SCRATCH,
@@ -43,15 +44,18 @@ __all__ = ["fft_steps", "radices_of"]
 
 FORWARD, INVERSE, REAL_FORWARD, REAL_INVERSE = range(4)
 """Kinds."""
-STACK = 320 << 10
+STACK = 600 << 10
 """Bytes of scratch memory up to which it is taken from the stack."""
-LONG = 8 << 10
+LONG = 64 << 10
 """Bytes of the real parts of a transform above which it is split, if it can be."""
 BRIEF = 2e6
 """Nanoseconds of a launch below which its code is generated quickly: that takes a third of the
 time, and the code a twentieth to a fifth more; the bits are the same."""
-TEAMS = 16
-"""Rows of a launch whose scratch memory is not."""
+BETWEEN = 2 << 20
+"""Bytes between the two steps of those, at best."""
+MOST_BLOCKS = 32
+TEAMS = 2
+"""Rows of a launch whose scratch memory is not, for each thread."""
 
 Array = np.ndarray[Any, Any]
 
@@ -307,16 +311,24 @@ class _Call:
         self, outer: int, n: int, n1: int, places: tuple[Place, Place], scale: float, sign: float
     ) -> list[LibraryStep]:
         n2 = n // n1
-        between = self.reserve(outer * n * 2 * self.dtype.itemsize)
+        nbytes = n * 2 * self.dtype.itemsize
+        # As many at a time as leave what is between in a cache.
+        many = min(outer, max(BETWEEN // nbytes, -(-outer // MOST_BLOCKS), 1))
+        between = self.reserve(many * nbytes)
         columns = Side(n2, n, 1, n2)
-        first = Axis(
-            "complex", outer * n2, n1, columns, columns, (n1, n1), (places[0], between), sign
-        )
-        second = Axis(
-            "complex", outer * n1, n2, Side(outer * n1, 0, n2, 1), Side(n1, n, 1, n1), (n2, n2),
-            (between, places[1]), sign, scale,
-        )  # fmt: skip
-        return [self.step(first, n), self.step(second)]
+        found = []
+        for o in range(0, outer, many):
+            count = min(many, outer - o)
+            source, target = (Place(p.slot, p.offset + o * nbytes) for p in places)
+            first = Axis(
+                "complex", count * n2, n1, columns, columns, (n1, n1), (source, between), sign
+            )
+            second = Axis(
+                "complex", count * n1, n2, Side(count * n1, 0, n2, 1), Side(n1, n, 1, n1),
+                (n2, n2), (between, target), sign, scale,
+            )  # fmt: skip
+            found += [self.step(first, n), self.step(second)]
+        return found
 
     def halved(
         self, kind: str, lanes: int, n: int, n1: int, places: tuple[Place, Place], scale: float
@@ -366,20 +378,17 @@ class _Call:
         buffer = aligned((most + 3) * 2 * self.lanes * self.dtype.itemsize)
         rows, each, arena, at = groups, 1, 0, 0
         if 2 * buffer > STACK:
-            each = -(-groups // TEAMS)
+            each = -(-groups // (TEAMS * default_threads()))
             rows = -(-groups // each)
             arena, at = 2 * buffer, self.reserve(2 * buffer * rows).offset
         scale = axis.scale / 2 if kind == "forward" and not odd else axis.scale
-        floats = [np.array([axis.sign, scale]), passes.floats]
+        half = real and not odd
+        constants = _constants(self.dtype, n, axis.sign, scale, turned, self.lanes, half)
         own = TABLES + passes.floats.size
         around = period = 0
         if turned:
             period = axis.source.period // self.lanes
-            tables = _turns(turned, n, self.lanes, axis.sign)
-            floats += tables
-            around = own + tables[0].size
-        elif real and not odd:
-            floats.append(_half_turns(n, axis.sign))
+            around = own + n * 2 * self.lanes
         sizes = (
             lanes, groups, each, arena, at, buffer, n, axis.places[0].offset,
             axis.places[1].offset, *source, *target, *axis.rows, passes.places[0][1],
@@ -389,7 +398,6 @@ class _Call:
         buffers = (axis.places[0].slot, axis.places[1].slot, SCRATCH)
         cost = groups * n * (2.0 * len(radices) + 3.0)
         function = LibraryFunction(axis_text, (form,), "transform", brief=cost < BRIEF)
-        constants = np.concatenate(floats).astype(self.dtype)
         return LibraryStep(function, buffers, sizes, rows, cost, True, constants)
 
     def side(self, side: Side, rows: int, is_real: bool) -> tuple[Side, str]:
@@ -399,6 +407,19 @@ class _Call:
                 return side, "rows"
             return Side(1, side.lane, 1, 1), "segments"
         return side, "segments" if side.period % self.lanes else "columns"
+
+
+@lru_cache(maxsize=32)
+def _constants(
+    dtype: np.dtype[Any], n: int, sign: float, scale: float, turned: int, lanes: int, half: bool
+) -> Array:
+    """Return the floats of a launch."""
+    floats = [np.array([sign, scale]), _passes(n, sign).floats]
+    if turned:
+        floats += _turns(turned, n, lanes, sign)
+    elif half:
+        floats.append(_half_turns(n, sign))
+    return np.concatenate(floats).astype(dtype)
 
 
 def _side(outer: int, rows: int, inner: int) -> Side:
