@@ -341,11 +341,22 @@ def fill(self: Any, value: Any) -> Any:
     raise DTypeError("arrays are immutable: write x = full_like(x, value) instead of x.fill(value)")
 
 
+def devices(self: Any) -> set[Any]:
+    """Return the set of the one device where the array is."""
+    return {device_at(place_behind(self))}
+
+
+def platform(self: Any) -> str:
+    """Return the platform of the device where the array is: "cpu" or "cuda"."""
+    return device_at(place_behind(self)).platform
+
+
 _METHODS: dict[str, Method] = {
     "all": reductions.all,
     "any": reductions.any,
     "argmax": reductions.argmax,
     "argmin": reductions.argmin,
+    "argpartition": searching.argpartition,
     "argsort": searching.argsort,
     "astype": astype,
     "block_until_ready": block_until_ready,
@@ -357,6 +368,7 @@ _METHODS: dict[str, Method] = {
     "copy": itself,
     "cumprod": reductions.cumprod,
     "cumsum": reductions.cumsum,
+    "devices": devices,
     "diagonal": products.diagonal,
     "dot": products.dot,
     "fill": fill,
@@ -366,6 +378,7 @@ _METHODS: dict[str, Method] = {
     "mean": reductions.mean,
     "min": reductions.min,
     "nonzero": searching.nonzero,
+    "platform": platform,
     "prod": reductions.prod,
     "ptp": reductions.ptp,
     "ravel": manipulation.ravel,

@@ -6,12 +6,15 @@ import contextlib
 from contextvars import Token
 from typing import Any
 
+import numpy as np
+
 from tracejit.core.array import Array
 from tracejit.core.devices import Device, default_place, device_at, find_device, tally
-from tracejit.core.interpreter import bottom
+from tracejit.core.interpreter import bottom, interpreting
 from tracejit.core.pytree import tree_leaves, tree_map
 from tracejit.core.settings import amend_settings
 from tracejit.core.tracer import Tracer
+from tracejit.numpy.creation import zeros
 from tracejit.numpy.promotion import array_of
 from tracejit.ops.devices import device_put as device_put_array
 from tracejit.runtime.backends import BackendError, backends_made, get_backend, known_backends
@@ -21,10 +24,19 @@ __all__ = [
     "Device",
     "block_until_ready",
     "counters",
+    "default_backend",
     "default_device",
     "device",
+    "device_count",
+    "device_get",
     "device_put",
     "devices",
+    "effects_barrier",
+    "ensure_compile_time_eval",
+    "local_device_count",
+    "local_devices",
+    "process_count",
+    "process_index",
     "release_memory",
     "set_num_threads",
 ]
@@ -128,6 +140,96 @@ def device_put(x: Any, device: Any = None) -> Any:
     """
     place = _existing(device).place
     return tree_map(lambda leaf: device_put_array(_leaf(leaf), place), x)
+
+
+def device_get(x: Any) -> Any:
+    """Return a pytree with its Arrays as NumPy arrays, which cannot be written to.
+
+    Parameters
+    ----------
+    x : pytree
+        Other leaves stay as they are.
+    """
+    return tree_map(lambda leaf: np.asarray(leaf) if isinstance(leaf, Array) else leaf, x)
+
+
+def default_backend() -> str:
+    """Return the platform where arrays are made: ``"cpu"`` or ``"cuda"``."""
+    return default_device().platform
+
+
+def device_count(backend: str | None = None) -> int:
+    """Return how many devices a platform has, by default that of :func:`default_backend`."""
+    return len(devices(backend or default_backend()))
+
+
+def local_devices(
+    process_index: int | None = None, backend: str | None = None, host_id: int | None = None
+) -> list[Device]:
+    """Return the devices of a platform: all of them, for there is one process.
+
+    Raises
+    ------
+    ValueError
+        If another process than 0 is asked for.
+    """
+    if process_index or host_id:
+        raise ValueError(f"there is one process, 0; got {process_index or host_id}")
+    return devices(backend or default_backend())
+
+
+def local_device_count(backend: str | None = None) -> int:
+    """Return :func:`device_count`, for there is one process."""
+    return device_count(backend)
+
+
+def process_count(backend: str | None = None) -> int:
+    """Return 1: programs run in one process."""
+    del backend
+    return 1
+
+
+def process_index(backend: str | None = None) -> int:
+    """Return 0: programs run in one process."""
+    del backend
+    return 0
+
+
+def effects_barrier() -> None:
+    """Wait until what was begun on every device is done; effects on the host are done already."""
+    for found in devices():
+        if found.place is not None:
+            bottom().wait(zeros((), device=found))
+
+
+class ensure_compile_time_eval(contextlib.ContextDecorator):
+    """Evaluate operations at once inside the block, also while a function is traced.
+
+    Only on values that are known: an operation on a tracer raises.
+
+    Examples
+    --------
+    >>> import tracejit, tracejit.numpy as tnp
+    >>> @tracejit.jit
+    ... def f(x):
+    ...     with tracejit.ensure_compile_time_eval():
+    ...         n = int(tnp.sqrt(tnp.array(9.0)))
+    ...     return x * n
+    """
+
+    def __init__(self) -> None:
+        self._inside: list[interpreting] = []
+
+    def _recreate_cm(self) -> ensure_compile_time_eval:
+        return ensure_compile_time_eval()
+
+    def __enter__(self) -> None:
+        block = interpreting(bottom())
+        block.__enter__()
+        self._inside.append(block)
+
+    def __exit__(self, *exc: object) -> None:
+        self._inside.pop().__exit__(*exc)
 
 
 def _leaf(x: Any) -> Any:
