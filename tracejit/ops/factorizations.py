@@ -183,7 +183,8 @@ def _lu_impl(xp: Any, a: Any, *, constant: bool) -> list[Any]:
     *lanes, m, n = a.shape
     k = min(m, n)
     x = xp.array(wide(a))
-    pivots = np.broadcast_to(np.arange(k, dtype=np.int32), (*lanes, k)).copy()
+    pivots = np.empty((*lanes, k), np.int32)
+    pivots[...] = np.arange(k, dtype=np.int32)
     if x.size:
         routine = _one_lu(xp, x.dtype) if m > SHORT or math.prod(lanes) <= FEW else None
         if routine is not None:
@@ -240,7 +241,8 @@ def _eliminate(xp: Any, x: Any) -> Any:
 
 def _permutation(xp: Any, pivots: Any, m: int) -> Any:
     *lanes, k = pivots.shape
-    order = xp.array(xp.broadcast_to(xp.arange(m, dtype=np.int32), (*lanes, m)))
+    order = xp.empty((*lanes, m), np.int32)
+    order[...] = xp.arange(m, dtype=np.int32)
     if not pivots.size:
         return order
     flat, rows = order.reshape(-1, m), pivots.reshape(-1, k)
