@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 import tracejit.numpy as tnp
-from tracejit import lax
 from tracejit.control.callbacks import pure_callback
+from tracejit.control.linear_solve import custom_linear_solve
+from tracejit.control.scan import scan
 from tracejit.core.errors import ShapeError
 from tracejit.scipy.linalg.patterned import toeplitz
 from tracejit.transforms.abstract import ShapeDtypeStruct
+from tracejit.transforms.stop_gradient import stop_gradient
 
 __all__ = ["solve_banded", "solve_toeplitz", "solveh_banded", "tridiagonal_solve"]
 
@@ -66,7 +68,7 @@ def tridiagonal_solve(dl: Any, d: Any, du: Any, b: Any) -> Any:
     def product(x: Any) -> Any:
         return _by_bands(dl, d, du, x)
 
-    return lax.custom_linear_solve(
+    return custom_linear_solve(
         product,
         b,
         lambda _, y: _eliminated(dl, d, du, y),
@@ -84,7 +86,7 @@ def _by_bands(dl: Any, d: Any, du: Any, x: Any) -> Any:
 
 def _eliminated(dl: Any, d: Any, du: Any, b: Any) -> Any:
     """Solve by elimination, a row a trip, in lanes."""
-    dl, d, du = (lax.stop_gradient(tnp.moveaxis(v, -1, 0)[..., None]) for v in (dl, d, du))
+    dl, d, du = (stop_gradient(tnp.moveaxis(v, -1, 0)[..., None]) for v in (dl, d, du))
     b = tnp.moveaxis(b, -2, 0)
     zero = tnp.zeros_like(du[0])
 
@@ -104,7 +106,7 @@ def _eliminated(dl: Any, d: Any, du: Any, b: Any) -> Any:
         )
         return new, done
 
-    last, rows = lax.scan(forward, (d[0], du[0], b[0]), (dl[1:], d[1:], du[1:], b[1:]))
+    last, rows = scan(forward, (d[0], du[0], b[0]), (dl[1:], d[1:], du[1:], b[1:]))
     end = last[2] / last[0]
 
     def back(later: Any, row: Any) -> Any:
@@ -113,7 +115,7 @@ def _eliminated(dl: Any, d: Any, du: Any, b: Any) -> Any:
         x = (y - q * x1 - r * x2) / p
         return (x, x1), x
 
-    _, before = lax.scan(back, (end, tnp.zeros_like(end)), rows, reverse=True)
+    _, before = scan(back, (end, tnp.zeros_like(end)), rows, reverse=True)
     return tnp.moveaxis(tnp.concatenate([before, end[None]], 0), 0, -2)
 
 
@@ -174,7 +176,7 @@ def solve_banded(
                 out = out.at[into : into + count].add(term[first : first + count])
         return out
 
-    x = lax.custom_linear_solve(
+    x = custom_linear_solve(
         product,
         b,
         lambda _, y: _by_lapack(low, up, ab, y),
@@ -212,7 +214,7 @@ def _by_lapack(low: int, up: int, ab: Any, b: Any) -> Any:
 
     shape = ShapeDtypeStruct(b.shape, b.dtype)
     return pure_callback(
-        solve, shape, lax.stop_gradient(ab), b, vmap_method="expand_dims"
+        solve, shape, stop_gradient(ab), b, vmap_method="expand_dims"
     )
 
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 import tracejit.numpy as tnp
-from tracejit import lax
 from tracejit.control.callbacks import pure_callback
 from tracejit.control.custom import custom_jvp
+from tracejit.control.linear_solve import custom_linear_solve
+from tracejit.control.loops import fori_loop
 from tracejit.core.errors import ShapeError, TracejitError
 from tracejit.transforms.abstract import ShapeDtypeStruct
 from tracejit.transforms.api import jvp
+from tracejit.transforms.stop_gradient import stop_gradient
 
 __all__ = [
     "expm", "expm_frechet", "hessenberg", "rsf2csf", "schur", "solve_sylvester", "sqrtm",
@@ -76,13 +78,13 @@ def expm(A: Any, *, upper_triangular: bool = False, max_squarings: int = 16) -> 
     if a.shape[-1] == 0:
         return a
     degree = 7 if tnp.finfo(a.dtype).bits == 32 else 13
-    norm = lax.stop_gradient(tnp.max(tnp.sum(tnp.abs(a), 0)))
+    norm = stop_gradient(tnp.max(tnp.sum(tnp.abs(a), 0)))
     ratio = tnp.maximum(norm / LARGEST[degree], 1.0)
     times = tnp.ceil(tnp.log2(tnp.where(tnp.isfinite(ratio), ratio, 1.0))).astype(tnp.int64)
     a = a / tnp.exp2(times.astype(tnp.finfo(a.dtype).dtype)).astype(a.dtype)
     u, v = _pade(a, PADE[degree])
     start = tnp.linalg.solve(v - u, v + u)
-    out = lax.fori_loop(0, tnp.minimum(times, max_squarings), lambda i, x: tnp.matmul(x, x), start)
+    out = fori_loop(0, tnp.minimum(times, max_squarings), lambda i, x: tnp.matmul(x, x), start)
     return tnp.where(times > max_squarings, tnp.nan, out)
 
 
@@ -233,13 +235,13 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
 
     def solved(a: Any, b: Any) -> Callable[[Any, Any], Any]:
         shape = ShapeDtypeStruct(q.shape, dtype)
-        known = lax.stop_gradient(a), lax.stop_gradient(b)
+        known = stop_gradient(a), stop_gradient(b)
         return lambda _, y: _called(
             lambda library, a, b, y: [library.solve_sylvester(a, b, y)], [shape], *known, y
         )[0]
 
     product = lambda x: tnp.matmul(a, x) + tnp.matmul(x, b)
-    return lax.custom_linear_solve(product, q, solved(a, b), solved(a.T, b.T))
+    return custom_linear_solve(product, q, solved(a, b), solved(a.T, b.T))
 
 
 @custom_jvp
