@@ -14,6 +14,7 @@ from tracejit import lax
 from tracejit.ir.dtypes import DTYPES, complex_of
 from tracejit.testing.libraries import run_library
 from tracejit.tools.explain import explain
+from tracejit_llvm.routines import ffts
 
 LENGTHS = range(1, 65)
 # Shapes and axes: rows, columns, neighbours in several segments, few and long ones, several axes.
@@ -73,6 +74,15 @@ def test_places(library: Any, kind: tuple[int, str], place: Any) -> None:
     check(library, (*kind, *place), ("f64", "f32")[KINDS.index(kind) % 2], (1, 2, 3, 7))
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_vectors_of_half_the_width(
+    library: Any, kind: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffts, "_vector_bytes", lambda: 32)
+    for n, place in enumerate((((19, 12), (1,)), ((2, 18, 7), (1,)), ((2, 128), (1,)))):
+        check(library, (*kind, *place), ("f64", "f32")[n % 2], (1, 2))
+
+
 @pytest.mark.parametrize("dtype", ["f64", "f32"])
 def test_lengths(library: Any, dtype: str) -> None:
     for n in LENGTHS:
@@ -122,8 +132,9 @@ def test_loops_call_nothing_back() -> None:
         return lax.fori_loop(0, 5, step, x)
 
     x = np.random.default_rng(2).normal(size=(24, 20))
-    steps = explain(smooth)(x).steps
-    assert [s.kind for s in steps if s.what == "fft"] == ["library", "library"]
+    made = explain(smooth)(x)
+    assert made.callbacks == 0
+    assert [s.kind for s in made.steps if s.what == "fft"] == ["library", "library"]
     want = x
     for _ in range(5):
         want = np.fft.irfft2(np.fft.rfft2(want) * np.exp(-k), x.shape)
