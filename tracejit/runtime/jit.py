@@ -16,6 +16,7 @@ from typing import Any
 from tracejit.control.call import call
 from tracejit.control.stepwise import as_arrays, jit_disabled
 from tracejit.core.array import Array, check_kept, uncommitted
+from tracejit.core.collector import collector_paused
 from tracejit.core.devices import default_place, device_at
 from tracejit.core.errors import DeviceError, DTypeError, StructureError
 from tracejit.core.interpreter import active
@@ -329,13 +330,14 @@ class JitFunction:
             )
             token = default_place.set(place)
             try:
-                program, out_treedef = stage_tree(
-                    self._closed(args, kwargs),
-                    dynamic_args,
-                    dynamic_kwargs,
-                    name=self.__name__,
-                    aval_of=lambda x: self._aval(x, args, kwargs),
-                )
+                with collector_paused():  # finalisers of others are not to be traced either
+                    program, out_treedef = stage_tree(
+                        self._closed(args, kwargs),
+                        dynamic_args,
+                        dynamic_kwargs,
+                        name=self.__name__,
+                        aval_of=lambda x: self._aval(x, args, kwargs),
+                    )
             finally:
                 default_place.reset(token)
             if program.constants:
