@@ -42,7 +42,8 @@ class Staged(NamedTuple):
             if (got.dtype, got.shape) != (want.dtype, want.shape):
                 return f"{self.case.name}: output {number} is {got.dtype}{got.shape}"
             within = tolerance(got.dtype, self.case.tolerance)
-            wide = [x.astype(np.float64) if within else x for x in (got, want)]
+            kind = np.complex128 if got.dtype.kind == "c" else np.float64
+            wide = [x.astype(kind) if within else x for x in (got, want)]
             try:
                 np.testing.assert_allclose(*wide, rtol=within, atol=within, equal_nan=True)
             except AssertionError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracejit.testing.conformance import (
+    complex_numbers,
     derivatives,
     elementwise,
     indexing,
@@ -29,5 +30,6 @@ CASES = (
     *named("loops", loops.CASES),
     *named("derivatives", derivatives.CASES),
     *named("programs", programs.CASES),
+    *named("complex", complex_numbers.CASES),
 )
 """All of them."""

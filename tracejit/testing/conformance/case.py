@@ -14,7 +14,10 @@ Generator = np.random.Generator
 Maker = Callable[[Generator], Any]
 """Makes one argument of a case."""
 
-TOLERANCES = {"float64": 1e-12, "float32": 4e-6, "float16": 2e-3, "bfloat16": 1.6e-2}
+TOLERANCES = {
+    "float64": 1e-12, "float32": 4e-6, "float16": 2e-3, "bfloat16": 1.6e-2, "complex128": 1e-12,
+    "complex64": 4e-6,
+}  # fmt: skip
 """Relative and absolute differences that rounding may make, by dtype; other dtypes are exact."""
 
 
