@@ -60,7 +60,7 @@ MEANING: dict[str, Callable[..., Any]] = {
     "shr_logical": _poisoned(lambda x, n: (_unsigned(x) >> _unsigned(n)).view(x.dtype)),
     "popcount": lambda x: int(_unsigned(x)).bit_count(),
     "clz": lambda x: 8 * x.itemsize - int(_unsigned(x)).bit_length(),
-    "select": lambda c, x, y: x if c else y,
+    "select": lambda c, x, y: x if c else y, "fma": lambda x, y, z: np.longdouble(x) * y + z,
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
     "log10": np.log10, "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
