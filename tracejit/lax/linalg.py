@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import tracejit.numpy as tnp
+from tracejit.core.errors import TracejitError
 from tracejit.core.tracer import get_aval
 from tracejit.ops import eig as general
 from tracejit.ops import factorizations, spectral
@@ -21,6 +23,7 @@ __all__ = [
     "eig",
     "eigh",
     "lu",
+    "lu_pivots_to_permutation",
     "qr",
     "svd",
     "triangular_solve",
@@ -79,6 +82,31 @@ def lu(x: Any) -> list[Any]:
     See :func:`tracejit.ops.factorizations.lu`: ``L @ U == x[permutation]``.
     """
     return factorizations.lu(x)
+
+
+def lu_pivots_to_permutation(pivots: Any, permutation_size: int) -> Any:
+    """Return the permutation that exchanges of rows make, in order.
+
+    Parameters
+    ----------
+    pivots : Array of int, shape (..., k)
+        Row i is exchanged with row ``pivots[..., i]``.
+    permutation_size : int
+        The length of the permutation, at least k.
+    """
+    pivots = tnp.asarray(pivots)
+    k = pivots.shape[-1]
+    if k > permutation_size:
+        raise TracejitError(
+            f"lu_pivots_to_permutation: a permutation of at least {k}; got {permutation_size}"
+        )
+    one_of = tnp.arange(permutation_size)
+    order = tnp.broadcast_to(one_of, (*pivots.shape[:-1], permutation_size))
+    for i in range(k):
+        j = pivots[..., i : i + 1]
+        mine, theirs = order[..., i : i + 1], tnp.take_along_axis(order, j, -1)
+        order = tnp.where(one_of == j, mine, tnp.where(one_of == i, theirs, order))
+    return order.astype(pivots.dtype)
 
 
 def qr(x: Any, *, full_matrices: bool = True) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import tracejit.numpy as tnp
 from tracejit.core.errors import ShapeError, TracejitError
 from tracejit.core.tracer import get_aval
+from tracejit.lax.linalg import lu_pivots_to_permutation
 from tracejit.ops import eig as spectrum
 from tracejit.ops import factorizations
 from tracejit.ops.triangular import triangular_solve
@@ -121,7 +122,7 @@ def lu_solve(
         raise TracejitError(f"lu_solve: trans must be 0, 1 or 2; got {trans!r}")
     factors, pivots = lu_and_piv
     factors, b = _both("lu_solve", factors, b)
-    order = _order(pivots, factors.shape[-1])
+    order = lu_pivots_to_permutation(pivots, factors.shape[-1])
     vector = b.ndim == 1
     b = b[:, None] if vector else b
     how = {"transpose_a": trans > 0, "conjugate_a": trans == 2}
@@ -135,17 +136,6 @@ def lu_solve(
     if trans:
         x = tnp.zeros_like(x).at[order].set(x)
     return x[:, 0] if vector else x
-
-
-def _order(pivots: Any, n: int) -> Any:
-    """Return the permutation that exchanges of rows make, in order."""
-    order = tnp.arange(n)
-    pivots = tnp.asarray(pivots)
-    for i in range(pivots.shape[0]):
-        j = pivots[i]
-        mine, theirs = order[i], order[j]
-        order = order.at[i].set(theirs).at[j].set(mine)
-    return order
 
 
 def lu(
