@@ -246,6 +246,10 @@ def more_rows() -> list[Any]:
         ("frexp", (np.array([6e-8, 60000.0], np.float16),), {}), ("i0", (10 * X,), {}), ("i0", (F,), {}),
         ("gcd", (N, 12), {}), ("lcm", (N, M), {}), ("nanargmax", (gaps,), {}), ("nanargmin", (gaps,), {}),
         ("nancumsum", (gaps,), {"axis": 1}), ("nancumprod", (gaps,), {"axis": 1}), ("sort_complex", (N,), {}), ("sort_complex", (Z[0, 0],), {}),
+        *[(n, (gaps,), {"axis": 1, "where": U > 99, "initial": 0.5}) for n in ("nansum", "nanprod", "nanmax", "nanmin")],
+        *[(n, (gaps,), {"axis": 1, "where": U > 99}) for n in ("nanmean", "nanvar", "nanstd")], ("nanstd", (gaps,), {"correction": 1}),
+        ("ravel_multi_index", ([np.array([1, 5]), np.array([-1, 0])], (3, 4)), {"mode": ("clip", "wrap"), "order": "F"}),
+        ("unravel_index", (np.arange(24), (2, 3, 4)), {"order": "F"}), ("zeros", ((2,), int, "F"), {}), ("eye", (3,), {"order": "F"}),
         # products
         ("matvec", (X, Y[:1]), {}), ("vecmat", (X[:, :, 0], X), {}), ("vecmat", (Z[0, 0], Z[0].T), {}),
         # sets

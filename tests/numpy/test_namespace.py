@@ -312,6 +312,25 @@ def test_sets_of_traced_arrays_have_a_given_size() -> None:
         traced(tnp.unique, a)
 
 
+def test_places_of_traced_arrays_have_a_given_size() -> None:
+    x = np.array([0, 3, 0, 5])
+    np.testing.assert_array_equal(
+        traced(lambda v: tnp.flatnonzero(v, size=3, fill_value=9), x), [1, 3, 9]
+    )
+    np.testing.assert_array_equal(
+        traced(lambda v: tnp.argwhere(v, size=3, fill_value=9), x), [[1], [3], [9]]
+    )
+    np.testing.assert_array_equal(
+        traced(lambda v: tnp.where(v, size=3, fill_value=9)[0], x), [1, 3, 9]
+    )
+    found = traced(lambda v: tnp.extract(v > 0, v, size=3, fill_value=-1), x)
+    np.testing.assert_array_equal(found, [3, 5, -1])
+    rows = traced(lambda v: tnp.compress(v > 0, X.T, 0, size=3, fill_value=7.0), x)
+    np.testing.assert_array_equal(rows, np.concatenate([X.T[[1, 3]], np.full((1, 3), 7.0)]))
+    with pytest.raises(IndexError, match="out of range for an axis of length 3"):
+        tnp.ravel_multi_index(([3],), (3,))
+
+
 def test_histograms_of_traced_arrays() -> None:
     counts = traced(lambda v: tnp.histogram(v, 4)[0], X)
     np.testing.assert_array_equal(counts, np.histogram(X, 4)[0])

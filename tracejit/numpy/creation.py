@@ -156,8 +156,9 @@ def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
     return array(a, dtype, ndmin=1)
 
 
-def copy(a: Any) -> Any:
+def copy(a: Any, order: Any = None) -> Any:
     """As :func:`numpy.copy`."""
+    del order
     return array(a)
 
 
@@ -203,8 +204,11 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
 # -------------------------------------------------------------------------------- filling
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def full(
+    shape: Any, fill_value: Any, dtype: Any = None, order: Any = None, *, device: Any = None
+) -> Any:
     """As :func:`numpy.full`."""
+    del order  # arrays have one layout
     return made_at(device, _full, static_shape("full", shape), fill_value, dtype)
 
 
@@ -219,18 +223,25 @@ def _full(shape: tuple[int, ...], fill_value: Any, dtype: Any) -> Any:
     return stretch(array_of(x), shape)
 
 
-def zeros(shape: Any, dtype: Any = float, *, device: Any = None) -> Any:
+def zeros(
+    shape: Any, dtype: Any = float, order: Any = None, *, device: Any = None
+) -> Any:
     """As :func:`numpy.zeros`."""
+    del order
     return made_at(device, full_op, static_shape("zeros", shape), 0, dtype_or(dtype))
 
 
-def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def ones(shape: Any, dtype: Any = None, order: Any = None, *, device: Any = None) -> Any:
     """As :func:`numpy.ones`."""
+    del order
     return made_at(device, full_op, static_shape("ones", shape), 1, dtype_or(dtype))
 
 
-def empty(shape: Any, dtype: Any = float, *, device: Any = None) -> Any:
+def empty(
+    shape: Any, dtype: Any = float, order: Any = None, *, device: Any = None
+) -> Any:
     """As :func:`numpy.empty`, filled with zeros."""
+    del order
     return zeros(shape, dtype, device=device)
 
 
@@ -243,25 +254,41 @@ def _like(a: Any, value: Any, dtype: Any, shape: Any, device: Any) -> Any:
     return full(target, value, dtype_or(dtype, aval.dtype), device=device)
 
 
-def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def zeros_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, order: Any = None
+) -> Any:
     """As :func:`numpy.zeros_like`."""
+    del order
     return _like(a, 0, dtype, shape, device)
 
 
-def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def ones_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, order: Any = None
+) -> Any:
     """As :func:`numpy.ones_like`."""
+    del order
     return _like(a, 1, dtype, shape, device)
 
 
-def empty_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def empty_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, order: Any = None
+) -> Any:
     """As :func:`numpy.empty_like`, filled with zeros."""
+    del order
     return _like(a, 0, dtype, shape, device)
 
 
 def full_like(
-    a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    shape: Any = None,
+    *,
+    device: Any = None,
+    order: Any = None,
 ) -> Any:
     """As :func:`numpy.full_like`."""
+    del order
     return _like(a, fill_value, dtype, shape, device)
 
 
@@ -402,9 +429,16 @@ def _like_first(mask: Any, x: Any, y: Any) -> list[Any]:
 
 
 def eye(
-    N: int, M: int | None = None, k: int = 0, dtype: Any = float, *, device: Any = None
+    N: int,
+    M: int | None = None,
+    k: int = 0,
+    dtype: Any = float,
+    order: Any = None,
+    *,
+    device: Any = None,
 ) -> Any:
     """As :func:`numpy.eye`."""
+    del order
     return made_at(device, unit_matrix, N, M, k, dtype)
 
 

@@ -38,7 +38,7 @@ from tracejit.numpy.ufuncs import add, maximum, minimum, multiply
 from tracejit.ops import arithmetic, cumulative
 from tracejit.ops import reduction as ops
 from tracejit.ops.complex_numbers import imag, real
-from tracejit.ops.logical import ne, not_, select
+from tracejit.ops.logical import and_, ne, not_, select
 from tracejit.ops.shape import reduce_sum, reshape
 from tracejit.ops.slicing import pad
 from tracejit.ops.transcendental import away_from_zero
@@ -376,29 +376,57 @@ def _replaced(a: Any, fill: Callable[[np.dtype[Any]], Any]) -> tuple[Any, Any]:
     return select(missing, fill(dtype), x), not_(missing)
 
 
+def _also(present: Any, where: Any) -> Any:
+    """Return where an element is present and wanted (None: everywhere)."""
+    if where is None or present is None:
+        return present if where is None else where
+    return and_(*broadcast("where", [present, operand(where)]))
+
+
 def nansum(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
 ) -> Any:
     """As :func:`numpy.nansum`."""
-    return sum(_replaced(a, lambda d: d.type(0))[0], axis, dtype, out, keepdims)
+    x = _replaced(a, lambda d: d.type(0))[0]
+    return sum(x, axis, dtype, out, keepdims, initial, where)
 
 
 def nanprod(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
 ) -> Any:
     """As :func:`numpy.nanprod`."""
-    return prod(_replaced(a, lambda d: d.type(1))[0], axis, dtype, out, keepdims)
+    x = _replaced(a, lambda d: d.type(1))[0]
+    return prod(x, axis, dtype, out, keepdims, initial, where)
 
 
 def _nan_extreme(
     name: str, reduce: Callable[..., Any], neutral: Callable[[np.dtype[Any]], Any]
 ) -> Callable[..., Any]:
-    def function(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    def function(
+        a: Any,
+        axis: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+    ) -> Any:
         x, present = _replaced(a, neutral)
-        result = reduce(x, axis, out, keepdims)
-        if present is None:
+        result = reduce(x, axis, out, keepdims, initial, where)
+        if present is None or initial is not None:
             return result
-        found = any(present, axis, keepdims=keepdims)
+        found = any(_also(present, where), axis, keepdims=keepdims)
         return select(found, result, get_aval(result).dtype.type(np.nan))
 
     function.__name__ = function.__qualname__ = name
@@ -411,10 +439,16 @@ nanmin = _nan_extreme("nanmin", min, highest)
 
 
 def nanmean(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
 ) -> Any:
     """As :func:`numpy.nanmean`, without the warning."""
-    return mean(a, axis, dtype, out, keepdims, where=not_(isnan(operand(a))))
+    return mean(a, axis, dtype, out, keepdims, where=_also(not_(isnan(operand(a))), where))
 
 
 def nanvar(
@@ -424,13 +458,18 @@ def nanvar(
     out: None = None,
     ddof: float = 0,
     keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: float | None = None,
 ) -> Any:
     """As :func:`numpy.nanvar`, without the warning."""
     x = operand(a)
+    ddof = ddof if correction is None else correction
     if not is_inexact(get_aval(x).dtype):
-        return var(x, axis, dtype, out, ddof, keepdims)
-    present = not_(isnan(x))
-    result = var(x, axis, dtype, out, ddof, keepdims, where=present)
+        return var(x, axis, dtype, out, ddof, keepdims, where=where, mean=mean)
+    present = _also(not_(isnan(x)), where)
+    result = var(x, axis, dtype, out, ddof, keepdims, where=present, mean=mean)
     enough = add(sum(present, axis, keepdims=keepdims), -ddof)
     return select(
         ne(maximum(enough, 0), get_aval(enough).dtype.type(0)),
@@ -446,9 +485,15 @@ def nanstd(
     out: None = None,
     ddof: float = 0,
     keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: float | None = None,
 ) -> Any:
     """As :func:`numpy.nanstd`, without the warning.  Derivatives as those of :func:`std`."""
-    return away_from_zero(arithmetic.sqrt, nanvar(a, axis, dtype, out, ddof, keepdims))
+    ddof = ddof if correction is None else correction
+    spread = nanvar(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean)
+    return away_from_zero(arithmetic.sqrt, spread)
 
 
 def _nan_place(

@@ -38,6 +38,7 @@ from tracejit.ops.logical import (
     le,
     lt,
     max_,
+    min_,
     not_,
     or_,
     select,
@@ -57,10 +58,18 @@ I64 = DTYPES["i64"]
 F64 = DTYPES["f64"]
 
 
-def where(condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None) -> Any:
+def where(
+    condition: Any,
+    x: Any = None,
+    y: Any = None,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: int = 0,
+) -> Any:
     """As :func:`numpy.where`; with the condition alone as :func:`nonzero`."""
     if x is None and y is None:
-        return nonzero(condition, size=size)
+        return nonzero(condition, size=size, fill_value=fill_value or 0)
     if x is None or y is None:
         raise ShapeError("where: give both x and y, or neither")
     return array_of(choose_where(condition, x, y))
@@ -107,16 +116,46 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     return result
 
 
-def extract(condition: Any, arr: Any) -> Any:
-    """As :func:`numpy.extract`; the condition must be known when tracing."""
+def _chosen(
+    name: str, mask: Any, x: Any, axis: int | None, size: int, fill_value: Any
+) -> Any:
+    """Return the elements where a mask holds: as many as `size`, the rest a fill value."""
+    flat = reshape(array_of(truth(operand(mask))), (get_aval(operand(mask)).size,))
+    x = array_of(x)
+    if axis is None:
+        x, axis = reshape(x, (get_aval(x).size,)), 0
+    axis = normal_axis(name, axis, get_aval(x).ndim)
+    index = nonzero(flat, size=size)[0]
+    found = take(x, index, axis, mode="clip")
+    shape = get_aval(found).shape
+    valid = lt(iota(shape, axis, I64), sum_of(flat))
+    return select(valid, found, cast(operand(fill_value or 0), get_aval(x).dtype))
+
+
+def extract(
+    condition: Any, arr: Any, *, size: int | None = None, fill_value: Any = 0
+) -> Any:
+    """As :func:`numpy.extract`; the condition must be known when tracing, or `size` given."""
+    if size is not None:
+        return _chosen("extract", condition, arr, None, size, fill_value)
     flat = reshape(array_of(arr), (get_aval(operand(arr)).size,))
     mask = array_of(truth(operand(condition)))
     return read(flat, read_index(reshape(mask, (get_aval(mask).size,)), get_aval(flat).shape))
 
 
-def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
-    """As :func:`numpy.compress`; the condition must be known when tracing."""
+def compress(
+    condition: Any,
+    a: Any,
+    axis: int | None = None,
+    out: None = None,
+    *,
+    size: int | None = None,
+    fill_value: Any = 0,
+) -> Any:
+    """As :func:`numpy.compress`; the condition must be known when tracing, or `size` given."""
     no_out("compress", out)
+    if size is not None:
+        return _chosen("compress", condition, a, axis, size, fill_value)
     mask = known(operand(condition), "compress()", "How many are kept must be static.")
     return take(a, np.nonzero(np.asarray(mask))[0], axis)
 
@@ -259,20 +298,27 @@ def lexsort(keys: Any, axis: int = -1) -> Any:
     return sorting.sort([*reversed(xs), place], axis, len(xs))[-1]
 
 
-def partition(a: Any, kth: Any, axis: int | None = -1) -> Any:
+def partition(
+    a: Any, kth: Any, axis: int | None = -1, kind: Any = None, order: None = None
+) -> Any:
     """As :func:`numpy.partition`, by sorting all."""
-    del kth
+    del kth, kind, order
     return sort(a, axis)
 
 
-def argpartition(a: Any, kth: Any, axis: int | None = -1) -> Any:
+def argpartition(
+    a: Any, kth: Any, axis: int | None = -1, kind: Any = None, order: None = None
+) -> Any:
     """As :func:`numpy.argpartition`, by sorting all."""
-    del kth
+    del kth, kind, order
     return argsort(a, axis)
 
 
-def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
-    """As :func:`numpy.searchsorted`, by bisection."""
+def searchsorted(
+    a: Any, v: Any, side: str = "left", sorter: Any = None, *, method: str | None = None
+) -> Any:
+    """As :func:`numpy.searchsorted`, by bisection whatever `method` is."""
+    del method
     if side not in ("left", "right"):
         raise ShapeError(f"searchsorted: side must be 'left' or 'right'; got {side!r}")
     x, y = arrays_of(promote_operands([operand(a), operand(v)]))
@@ -310,8 +356,9 @@ def _half(x: Any) -> Any:
     return shift_right_logical(x, np.int64(1))
 
 
-def digitize(x: Any, bins: Any, right: bool = False) -> Any:
+def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = None) -> Any:
     """As :func:`numpy.digitize`, for bins that increase, or are known to decrease."""
+    del method
     edges = concrete_value(operand(bins))
     side = "left" if right else "right"
     if edges is not None and np.size(edges) > 1 and np.asarray(edges)[0] > np.asarray(edges)[-1]:
@@ -359,17 +406,17 @@ def _quotient(x: Any, n: int) -> Any:
     return x if n in (0, 1) else quot(x, np.int64(n))
 
 
-def flatnonzero(a: Any, *, size: int | None = None) -> Any:
-    """As :func:`numpy.flatnonzero`."""
+def flatnonzero(a: Any, *, size: int | None = None, fill_value: int = 0) -> Any:
+    """As :func:`numpy.flatnonzero`; see :func:`nonzero` for `size` and `fill_value`."""
     x = array_of(a)
-    return nonzero(reshape(x, (get_aval(x).size,)), size=size)[0]
+    return nonzero(reshape(x, (get_aval(x).size,)), size=size, fill_value=fill_value or 0)[0]
 
 
-def argwhere(a: Any, *, size: int | None = None) -> Any:
-    """As :func:`numpy.argwhere`."""
+def argwhere(a: Any, *, size: int | None = None, fill_value: int = 0) -> Any:
+    """As :func:`numpy.argwhere`; see :func:`nonzero` for `size` and `fill_value`."""
     if not get_aval(operand(a)).ndim:
         return argwhere(reshape(array_of(a), (1,)), size=size)[:, :0]
-    places = nonzero(a, size=size)
+    places = nonzero(a, size=size, fill_value=fill_value or 0)
     columns = [broadcast_in_dim(p, (get_aval(p).size, 1), (0,)) for p in places]
     return concatenate(columns, 1)
 
@@ -388,9 +435,13 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | N
     return indexing.scatter_add(zeros, reshape(cast(index, I64), lanes), counted, (0,), (0,))
 
 
-def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]:
     """As :func:`numpy.unravel_index`."""
+    if order not in ("C", "F"):
+        raise ShapeError(f"unravel_index: order must be 'C' or 'F'; got {order!r}")
     lengths = (shape,) if isinstance(shape, int) else tuple(shape)
+    if order == "F":
+        return tuple(reversed(unravel_index(indices, lengths[::-1])))
     index = array_of(indices)
     outs, stride = [], 1
     for length in reversed(lengths):
@@ -399,9 +450,24 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     return tuple(reversed(outs))
 
 
-def ravel_multi_index(multi_index: Any, dims: Any) -> Any:
-    """As :func:`numpy.ravel_multi_index`, unchecked."""
+def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: str = "C") -> Any:
+    """As :func:`numpy.ravel_multi_index`; "raise" checks values that are known."""
+    if order not in ("C", "F"):
+        raise ShapeError(f"ravel_multi_index: order must be 'C' or 'F'; got {order!r}")
+    modes = list(mode) if isinstance(mode, (tuple, list)) else [mode] * len(dims)
+    rows = list(zip(multi_index, dims, modes, strict=True))
     out: Any = np.int64(0)
-    for index, length in zip(multi_index, dims, strict=True):
-        out = add(mul(out, np.int64(length)), cast(operand(index), I64))
+    for given, length, how in rows if order == "C" else reversed(rows):
+        index, n = cast(operand(given), I64), np.int64(length)
+        if how == "wrap":
+            index = rem(add(rem(index, n), n), n)
+        elif how == "clip":
+            index = min_(max_(index, np.int64(0)), np.int64(length - 1))
+        else:
+            value = host_value(index)
+            if value is not None and np.any((value < 0) | (value >= length)):
+                raise BoundsError(
+                    f"ravel_multi_index: an index is out of range for an axis of length {length}"
+                )
+        out = add(mul(out, n), index)
     return array_of(out)
