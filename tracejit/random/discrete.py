@@ -144,7 +144,8 @@ def poisson(key: Any, lam: Any, shape: Any = None, dtype: Any = None) -> Any:
     valid = lam >= 0
     small = ~(lam >= SMALL_MEAN)
     first, second = two_keys(key)
-    mean = tnp.where(valid & small, lam, 1)
+    mean = tnp.where(valid & small, lam, 0)
+    # A mean of 0 is done before the first step: nobody waits for what is not wanted.
     few = _inverted(first, tnp.exp(-mean), lambda k: mean / k)
     mean = tnp.where(small, SMALL_MEAN, lam)
     b = 0.931 + 2.53 * tnp.sqrt(mean)
@@ -189,7 +190,7 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
     first, second = two_keys(key)
 
     odds = rare / (1 - rare)
-    trials = tnp.where(small, count, 1)
+    trials = tnp.where(small, count, 0)
     few = _inverted(
         first,
         tnp.exp(trials * tnp.log1p(-rare)),
