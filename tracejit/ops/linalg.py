@@ -238,8 +238,13 @@ def _slogdet_jvp(
     t = tangents[0]
     if isinstance(t, Zero):
         return [found, size], [Zero(get_aval(signs)), Zero(get_aval(logarithm))]
-    slope = diagonal(lu_solve(a, factors, permutation, t))
-    slope = reduce_sum(slope, (get_aval(slope).ndim - 1,))
+    # The inverse does not depend on the tangent: there may be many, or a transpose.
+    shape = get_aval(a).shape
+    rank = len(shape)
+    row, column = (iota(shape, rank - back, "int64") for back in (2, 1))
+    unit = select(eq(row, column), scalar_like(a, 1), scalar_like(a, 0))
+    inverse = lu_solve(a, factors, permutation, unit)
+    slope = reduce_sum(mul(swap_last(inverse), t), (rank - 2, rank - 1))
     if not is_complex(get_aval(a).dtype):
         return [found, size], [Zero(get_aval(signs)), slope]
     turn = imag(slope)
