@@ -377,15 +377,18 @@ def _inverse(numbers: Any) -> Any:
     return out
 
 
-def _solve(entries: Sequence[Entry], aval: ShapedArray, read: Any) -> Any:
+def _solve(entries: Sequence[Entry], aval: ShapedArray, read: Any, **params: Any) -> Any:
     del read
-    a, b = entries
-    if a.rows is not None:
+    *known, b = entries
+    if any(a.rows is not None for a in known):
         raise Conservative
     numbers = np.arange(size_of(aval)).reshape(aval.shape)
-    column = np.broadcast_to(numbers[..., :1, :], aval.shape).reshape(-1)
+    # One system is a column, or a row if the matrix stands to the right.
+    first = numbers[..., :1, :] if params.get("left", True) else numbers[..., :1]
+    column = np.broadcast_to(first, aval.shape).reshape(-1)
     return taken(merged(b.rows, column, len(column)), column)
 
 
 RULES["dot_general"] = _dot_general
-RULES["solve"] = _solve
+RULES["lu_solve"] = _solve
+RULES["triangular_solve"] = _solve
