@@ -144,7 +144,9 @@ class IndexedUpdate:
         return _update(self._x, self._index, values, "max", maximum, **how)
 
     def apply(self, function: Callable[[Any], Any], **how: Any) -> Any:
-        """Return `x` with ``function(part)`` in place of the part."""
+        """Return `x` with ``function(part)`` in place of the part, element by element."""
+        if _traced_mask(self._index) is not None:
+            return _in_region(self._x, self._index, "apply", function)
         return self.set(function(self.get(mode=how.get("mode"))), **how)
 
     def _by_factors(self, function: Callable[[Any, Any], Any], values: Any, **how: Any) -> Any:
@@ -217,6 +219,8 @@ def _updated(
     mask = _whole_mask(index, aval.shape, v)
     if mask is not None:
         return _by_mask(x, mask, v, combine)
+    if _traced_mask(index) is not None:
+        return _in_region(x, index, name, combine, v)
     plan = read_index(index, aval.shape, check=mode is None)
     own = get_aval(v).shape
     target = plan.result_shape()
@@ -275,6 +279,81 @@ def _by_mask(x: Any, mask: Any, v: Any, combine: Combine) -> Any:
     if get_aval(v).shape:
         v = stretch(v, shape)
     return select(mask, v if combine is None else combine(x, v), x)
+
+
+def _traced_mask(index: Any) -> int | None:
+    """Return which item is a mask whose elements are not known, if there is one."""
+    items = index if isinstance(index, tuple) else (index,)
+    for n, item in enumerate(items):
+        if isinstance(item, Tracer) and item.concrete is None and _is_mask(item) and item.ndim:
+            return n
+    return None
+
+
+def _is_basic(item: Any) -> bool:
+    """Whether an item is of those that arrays of indices may stand between."""
+    return item is None or item is Ellipsis or isinstance(item, slice)
+
+
+def _in_region(x: Any, index: Any, name: str, function: Any, v: Any = None) -> Any:
+    """Update by a traced mask among slices and ints: all of its axes, then what it chooses.
+
+    Parameters
+    ----------
+    x : Array
+        The operand.
+    index : tuple
+        With one traced mask.
+    name : str
+        Of the method.
+    function : callable or None
+        Of the part and, if given, of the values; None returns the values.
+    v : Array, optional
+        Values that are the same for all that the mask chooses.
+    """
+    items = list(index) if isinstance(index, tuple) else [index]
+    n = _traced_mask(index)
+    assert n is not None
+    mask = items[n]
+    many = [i for i in items if not _is_basic(i) and get_aval(_as_index(i)).ndim]
+    if len(many) > 1:
+        raise ShapeError(
+            f"at[...].{name}: a traced mask goes with slices and ints, not with other arrays: how "
+            "many elements it chooses is not known; write where(mask, values, x)"
+        )
+    rank = mask.ndim
+    whole = (*items[:n], *[slice(None)] * rank, *items[n + 1 :])
+    part = IndexedUpdate(x, whole).get()
+    shape = get_aval(part).shape
+    first = sum(map(_is_basic, items[:n]))
+    if any(i is Ellipsis for i in items[:n]):
+        first = len(shape) - rank - sum(map(_is_basic, items[n + 1 :]))
+    if shape[first : first + rank] != get_aval(mask).shape:
+        raise ShapeError(
+            f"at[...].{name}: a mask must have the shape of the axes that it indexes, "
+            f"{shape[first : first + rank]}; got {get_aval(mask).shape}"
+        )
+    chosen = broadcast_in_dim(mask, shape, range(first, first + rank))
+    if v is None:
+        return IndexedUpdate(x, whole).set(select(chosen, cast(function(part), get_aval(x).dtype),
+                                                  part))  # fmt: skip
+    # As in NumPy, what arrays and ints choose comes first if a slice stands between them.
+    at = [k for k, i in enumerate(items) if not _is_basic(i)]
+    place = first if at[-1] - at[0] == len(at) - 1 else 0
+    rest = (*shape[:first], *shape[first + rank :])
+    target = (*rest[:place], 1, *rest[place:])
+    own = get_aval(v).shape
+    if broadcast_shapes(f"at[...].{name}", own, target) != target:
+        raise ShapeError(
+            f"at[...].{name}: how many elements a traced mask chooses is not known, so the values "
+            f"must broadcast to {target}; got {own}"
+        )
+    v = stretch(array_of(v), target)
+    order = [a for a in range(len(target)) if a != place]
+    v = transpose(v, (*order[:first], place, *order[first:]))
+    v = stretch(reshape(v, (*shape[:first], *[1] * rank, *shape[first + rank :])), shape)
+    new = v if function is None else function(part, v)
+    return IndexedUpdate(x, whole).set(select(chosen, new, part))
 
 
 # --------------------------------------------------------------------------------- windows
