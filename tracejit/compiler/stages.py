@@ -28,6 +28,8 @@ FEW = 4
 """Lengths of a last axis whose results are reduced side by side."""
 ROWS = 8
 """Rows that are reduced side by side."""
+SHORT = 16
+"""Terms of a row below which lanes rather run along the results, if there are that many."""
 LONG_ROW = 512
 """Terms of a row from which it is reduced alone."""
 MOST_OF_ROWS = 10
@@ -182,7 +184,10 @@ def loop_order(
     along_last = 1 in other
     vector = contiguous or not along_last
     if contiguous and along_last and last is not None:
-        vector = _gathers(values, order[-1]) <= _gathers(values, last)
+        inner = order[-1]
+        mine, theirs = _gathers(values, inner), _gathers(values, last)
+        # A short row fills no vectors.
+        vector = mine < theirs or (mine == theirs and not inner.extent < SHORT <= last.extent)
     if last is not None and last.extent < 4 and not narrow:
         vector = True
     return order, vector

@@ -1,7 +1,8 @@
 """``tracejit.scipy.signal``: convolutions and correlations, directly or by Fourier transforms.
 
 The direct method is a sum of shifted windows, written out over the weights so that it is one
-kernel; with many weights a loop over blocks of them.
+kernel; with many weights a reduction of windows if their rows are short, else a loop over blocks of
+weights.
 """
 
 from __future__ import annotations
@@ -31,14 +32,18 @@ from tracejit.numpy.promotion import (
 from tracejit.ops.arithmetic import add, mul, round_, sub
 from tracejit.ops.complex_numbers import complex_, conj, imag, real
 from tracejit.ops.constant import scalar_like
-from tracejit.ops.shape import full, reshape
+from tracejit.ops.convolution import sliding_windows
+from tracejit.ops.shape import broadcast_in_dim, full, reduce_sum, reshape
 from tracejit.ops.slicing import flip, pad, slice_
 from tracejit.ops.windows import dynamic_slice
 
 __all__ = ["convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve"]
 
-MOST_UNROLLED = 128
+MOST_UNROLLED = 64
 """Weights up to which a direct convolution is one expression."""
+
+SHORT_ROW = 16
+"""Weights in a row of a window, below which more of them are reduced at once."""
 
 BLOCK = 32
 """Weights that one trip of the loop applies, of more than these."""
@@ -115,6 +120,12 @@ def _direct(x: Any, k: Any, starts: Shape, sizes: Shape) -> Any:
     x, k = pad(x, scalar_like(x, 0), config), flip(k, range(len(taps)))
     if math.prod(taps) <= MOST_UNROLLED:
         return _unrolled(x, k, sizes, None)
+    if len(taps) > 1 and taps[-1] < SHORT_ROW:
+        axes = tuple(range(len(taps)))
+        windows = sliding_windows(x, axes, taps)
+        inner = tuple(range(len(taps), 2 * len(taps)))
+        weights = broadcast_in_dim(k, get_aval(windows).shape, inner)
+        return reduce_sum(mul(windows, weights), inner)
     return _looped(x, k, sizes)
 
 
