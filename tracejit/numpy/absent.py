@@ -5,7 +5,7 @@ Every public name of NumPy is either here or in ``tracejit.numpy``; a test holds
 
 from __future__ import annotations
 
-import difflib
+import importlib
 
 __all__ = ["ABSENT", "missing"]
 
@@ -112,6 +112,8 @@ def missing(name: str, known: list[str]) -> AttributeError:
     """
     if name in ABSENT:
         return AttributeError(f"tracejit.numpy has no {name}: {ABSENT[name]}")
-    close = difflib.get_close_matches(name, known, 3) if not name.startswith("_") else []
+    close: list[str] = []
+    if not name.startswith("_"):  # difflib is not imported for nothing
+        close = importlib.import_module("difflib").get_close_matches(name, known, 3)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return AttributeError(f"module 'tracejit.numpy' has no attribute {name!r}{hint}")

@@ -38,8 +38,14 @@ _NOT_HERE = {
     "jax.set_mesh": "no meshes of devices",
     "jax.typeof": "x.aval is the type of an array",
     "jax.distributed": "one process",
-    "jax.process_count": "one process",
-    "jax.process_index": "one process",
+    "jax.debug.visualize_array_sharding": "no meshes of devices",
+    "jax.errors": "errors are those of tracejit.core.errors",
+    "jax.experimental.checkify": "settings(debug_nans=True) and debug.callback find what is wrong",
+    "jax.lax.with_sharding_constraint": "no meshes of devices",
+    "jax.log_compiles": "counters() counts, explain tells",
+    "jax.numpy_dtype_promotion": "promotion is NumPy's",
+    "jax.numpy_rank_promotion": "broadcasting is NumPy's",
+    "jax.pmap": "no meshes of devices; vmap has named axes and collectives",
 }
 
 
