@@ -11,11 +11,14 @@ from tracejit import (
     debug,
     dlpack,
     dtypes,
+    errors,
     flatten_util,
+    image,
     lax,
     numpy,
     ops,
     random,
+    sharding,
     tree,
     tree_util,
 )
@@ -26,8 +29,11 @@ from tracejit.control.closures import closure_convert
 from tracejit.control.custom import custom_gradient, custom_jvp, custom_vjp
 from tracejit.control.stepwise import disable_jit
 from tracejit.core.array import Array
+from tracejit.core.shardings import NamedSharding
+from tracejit.core.shardings import PartitionSpec as P
 from tracejit.core.source import named_call, named_scope
 from tracejit.core.tracer import Tracer
+from tracejit.core.tracer import get_aval as typeof
 from tracejit.experimental.jet import jet
 from tracejit.runtime.backends import known_backends
 from tracejit.runtime.devices import (
@@ -51,7 +57,13 @@ from tracejit.runtime.devices import (
     set_num_threads,
 )
 from tracejit.runtime.jit import jit
-from tracejit.runtime.settings import settings
+from tracejit.runtime.meshes import make_mesh, pmap, set_mesh, shard_map
+from tracejit.runtime.settings import (
+    log_compiles,
+    numpy_dtype_promotion,
+    numpy_rank_promotion,
+    settings,
+)
 from tracejit.sparsity import hessian, jacobian, sparsity_pattern
 from tracejit.transforms.api import (
     ShapeDtypeStruct,
@@ -77,6 +89,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Array",
     "Device",
+    "NamedSharding",
+    "P",
     "ShapeDtypeStruct",
     "Tracer",
     "ad_checkpoint",
@@ -103,10 +117,12 @@ __all__ = [
     "dtypes",
     "effects_barrier",
     "ensure_compile_time_eval",
+    "errors",
     "eval_shape",
     "flatten_util",
     "grad",
     "hessian",
+    "image",
     "io_callback",
     "jacfwd",
     "jacobian",
@@ -120,24 +136,33 @@ __all__ = [
     "linearize",
     "local_device_count",
     "local_devices",
+    "log_compiles",
     "make_jaxpr",
+    "make_mesh",
     "make_program",
     "named_call",
     "named_scope",
     "numpy",
+    "numpy_dtype_promotion",
+    "numpy_rank_promotion",
     "ops",
+    "pmap",
     "process_count",
     "process_index",
     "pure_callback",
     "random",
     "release_memory",
     "remat",
+    "set_mesh",
     "set_num_threads",
     "settings",
+    "shard_map",
+    "sharding",
     "sparsity_pattern",
     "stop_gradient",
     "tree",
     "tree_util",
+    "typeof",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -160,3 +160,52 @@ except FloatingPointError as error:
         assert done.stdout.startswith(f"Settings(num_threads=3, debug_nans={wanted}, ")
         assert "cache_dir=''" in done.stdout
         assert done.stdout.endswith("log\n") == wanted
+
+
+def test_each_compilation_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def logged(x: Any) -> Any:
+        return tnp.cos(x) * 3.125 + x
+
+    run = jit(logged)
+    with tracejit.log_compiles():
+        run(X)
+        run(X)
+        run(tnp.ones(4))
+    run(tnp.ones(5))
+    found = [r.getMessage() for r in caplog.records if r.name == "tracejit"]
+    assert found == [f"compiling logged(f64[{n}]) for cpu:0" for n in (3, 4)]
+
+
+def test_dtypes_may_not_meet_when_strict() -> None:
+    add = jit(lambda x, y: x + y)
+    x, n = tnp.ones(3), tnp.arange(3)
+    assert add(x, n).dtype == np.float64
+    with tracejit.numpy_dtype_promotion("strict"):
+        for f in (add, lambda x, y: x * y, tnp.maximum):
+            with pytest.raises(TypeError, match=r'float64 and int64.*"strict": convert'):
+                f(x, n)
+            np.testing.assert_array_equal(f(x, x), f(np.asarray(x), np.asarray(x)))
+        assert (2 * x + 1.5).dtype == np.float64
+        with tracejit.numpy_dtype_promotion("standard"):
+            assert (x + n).dtype == np.float64
+    assert (x + n).dtype == np.float64
+    with pytest.raises(ValueError, match="standard, strict; got 'lax'"):
+        tracejit.numpy_dtype_promotion("lax")
+
+
+def test_ranks_may_not_meet_when_told() -> None:
+    add = jit(lambda x, y: x + y)
+    m, v = tnp.ones((2, 3)), tnp.ones(3)
+    assert add(m, v).shape == (2, 3)
+    with tracejit.numpy_rank_promotion("raise"):
+        for f in (add, lambda x, y: x * y, tnp.arctan2):
+            with pytest.raises(ValueError, match=r"different ranks: .*add axes"):
+                f(m, v)
+            assert f(m, v[None]).shape == (2, 3)
+        assert (m + 1).shape == (2, 3)
+        assert (m + tnp.asarray(1.0)).shape == (2, 3)
+    with (
+        tracejit.numpy_rank_promotion("warn"),
+        pytest.warns(UserWarning, match="different ranks"),
+    ):
+        m + v

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tracejit.core.errors import DeviceError
 
-__all__ = ["Device", "default_place", "device_at", "find_device", "place_of", "tally"]
+__all__ = ["Device", "Placement", "default_place", "device_at", "find_device", "place_of", "tally"]
 
 HOST = "cpu"
 _ALIASES = {"gpu": "cuda"}
@@ -46,6 +46,17 @@ class Device(NamedTuple):
         return None if self.platform == HOST else str(self)
 
 
+class Placement:
+    """What says on which device an array is: a base for the shardings."""
+
+    __slots__ = ()
+
+    @property
+    def device(self) -> Device:
+        """The device; raises DeviceError where there is not one."""
+        raise NotImplementedError
+
+
 def _named(match: re.Match[str]) -> Device:
     platform = match[1]
     return Device(_ALIASES.get(platform, platform), int(match[2] or 0))
@@ -56,7 +67,7 @@ def find_device(x: Any) -> Device:
 
     Parameters
     ----------
-    x : Device, str or None
+    x : Device, str, Sharding or None
         A name is ``"cpu"``, ``"cuda"`` (the first) or ``"cuda:1"``; ``None`` is the default.
 
     Raises
@@ -68,6 +79,8 @@ def find_device(x: Any) -> Device:
         return device_at(default_place.get())
     if isinstance(x, Device):
         return x
+    if isinstance(x, Placement):
+        return x.device
     match = _NAME.fullmatch(x) if isinstance(x, str) else None
     if match is None:
         raise DeviceError(

@@ -42,6 +42,12 @@ class Settings:
     cache_dir : str or None
         The folder of compiled code, empty for none (``TRACEJIT_CACHE_DIR``); the platform's place
         for caches by default.  It is the process's.
+    log_compiles : bool
+        Whether each compilation is logged as a warning (``TRACEJIT_LOG_COMPILES``).
+    dtype_promotion : {"standard", "strict"}
+        Whether arrays of different dtypes may meet.
+    rank_promotion : {"allow", "warn", "raise"}
+        Whether arrays of different ranks may meet.
     """
 
     num_threads: int
@@ -49,6 +55,9 @@ class Settings:
     default_float: str
     check_bounds: bool
     cache_dir: str | None
+    log_compiles: bool = False
+    dtype_promotion: str = "standard"
+    rank_promotion: str = "allow"
 
 
 _FLOATS = {"float64": DTYPES["f64"], "float32": DTYPES["f32"]}
@@ -79,6 +88,7 @@ def _from_environment() -> Settings:
         default_float=checked_float(os.environ.get("TRACEJIT_DEFAULT_FLOAT") or "float64"),
         check_bounds=_flag("TRACEJIT_CHECK_BOUNDS"),
         cache_dir=os.environ.get("TRACEJIT_CACHE_DIR"),
+        log_compiles=_flag("TRACEJIT_LOG_COMPILES"),
     )
 
 
@@ -94,7 +104,7 @@ def current_settings() -> Settings:
 def traced_settings() -> tuple[Any, ...]:
     """Return the settings on which it depends what is traced."""
     now = current_settings()
-    return (now.default_float, now.check_bounds)
+    return (now.default_float, now.check_bounds, now.dtype_promotion, now.rank_promotion)
 
 
 def default_float() -> np.dtype[Any]:

@@ -178,6 +178,7 @@ from tracejit.ops.transcendental import (
     sin,
     tan,
 )
+from tracejit.runtime.meshes import with_sharding_constraint
 from tracejit.transforms.barrier import optimization_barrier
 from tracejit.transforms.stop_gradient import stop_gradient
 
@@ -354,5 +355,6 @@ __all__ = [
     "top_k",
     "transpose",
     "while_loop",
+    "with_sharding_constraint",
     "zeta",
 ]

@@ -31,6 +31,7 @@ from tracejit.numpy import (
     numeric,
     products,
     reductions,
+    residence,
     searching,
     ufuncs,
     updates,
@@ -415,6 +416,7 @@ _PROPERTIES: dict[str, Callable[[Any], Any]] = {
     "imag": numeric.imag,
     "mT": _mT,
     "real": numeric.real,
+    "sharding": residence.sharding,
     "weak_type": lambda self: self.aval.weak,
 }
 
@@ -508,5 +510,7 @@ def install() -> None:
             setattr(cls, name, function)
         for name, read in _PROPERTIES.items():
             setattr(cls, name, property(read))
-    for name, function in _ARRAY_ONLY.items():
+    for name, function in (_ARRAY_ONLY | residence.METHODS).items():
         setattr(Array, name, function)
+    for name, read in residence.PROPERTIES.items():
+        setattr(Array, name, property(read))

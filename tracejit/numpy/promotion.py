@@ -7,6 +7,7 @@ and no conversion is.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from tracejit.core.devices import default_place
 from tracejit.core.errors import DTypeError, ShapeError, TracejitError
 from tracejit.core.interpreter import bottom
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
-from tracejit.core.settings import default_float
+from tracejit.core.settings import current_settings, default_float
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import (
@@ -282,10 +283,22 @@ def promote_operands(
     bool_as : dtype, optional
         What bool becomes if all are bool.
     """
+    if current_settings().dtype_promotion == "strict":
+        _check_one_dtype(xs)
     dtype, weak = common_inexact(xs) if inexact else common_dtype(xs)
     if bool_as is not None and is_bool(dtype):
         dtype = bool_as
     return [_promoted(x, dtype, weak) for x in xs]
+
+
+def _check_one_dtype(xs: Sequence[Any]) -> None:
+    """Raise DTypeError if dtypes that are not weak differ."""
+    found = {str(a.dtype) for x in xs if not (a := get_aval(x)).weak}
+    if len(found) > 1:
+        raise DTypeError(
+            f"operands have the dtypes {' and '.join(sorted(found))}, and dtype_promotion is "
+            '"strict": convert one with x.astype(...)'
+        )
 
 
 def _promoted(x: Any, dtype: np.dtype[Any], weak: bool) -> Any:
@@ -369,7 +382,22 @@ def broadcast(name: str, xs: Sequence[Any]) -> list[Any]:
     if len(shapes) < 2:
         return list(xs)
     shape = broadcast_shapes(name, *[get_aval(x).shape for x in xs])
+    if current_settings().rank_promotion != "allow":
+        _check_ranks(name, shapes)
     return [stretch(x, shape) if get_aval(x).shape else x for x in xs]
+
+
+def _check_ranks(name: str, shapes: set[tuple[int, ...]]) -> None:
+    """Raise or warn if ranks differ, as the setting says."""
+    if len({len(shape) for shape in shapes}) < 2:
+        return
+    message = (
+        f"{name}: operands have different ranks: {' and '.join(map(str, sorted(shapes)))}; add "
+        "axes with x[None] or tracejit.numpy.expand_dims, or set rank_promotion"
+    )
+    if current_settings().rank_promotion == "raise":
+        raise ShapeError(message)
+    warnings.warn(message, stacklevel=4)
 
 
 def normal_axis(name: str, axis: Any, rank: int) -> int:

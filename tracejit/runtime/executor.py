@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import weakref
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from tracejit.core.array import Array, check_kept, wrap
 from tracejit.core.collector import collector_paused
 from tracejit.core.devices import device_at
 from tracejit.core.errors import DeviceError
+from tracejit.core.settings import current_settings
 from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.plan import Plan
@@ -23,6 +25,8 @@ from tracejit.runtime.placement import HOST_BACKEND, backend_at, buffer_at
 from tracejit.runtime.stored_plans import plan_of
 
 __all__ = ["CompiledProgram", "compiled"]
+
+_LOG = logging.getLogger("tracejit")
 
 
 class CompiledProgram:
@@ -64,6 +68,9 @@ class CompiledProgram:
         self.backend = backend
         self.place = place
         self.donated = tuple(donated)
+        if current_settings().log_compiles:
+            types = ", ".join(map(str, program.in_avals))
+            _LOG.warning("compiling %s(%s) for %s", program.name, types, device_at(place))
         target = backend.target()
         plan = plan_of(program, target, donated, lambda: compile_program(program, target, donated))
         if plan.constants:

@@ -22,6 +22,7 @@ from tracejit.core.errors import DeviceError, DTypeError, StructureError
 from tracejit.core.interpreter import active
 from tracejit.core.pytree import PyTreeDef, keystr, tree_flatten, tree_flatten_with_path
 from tracejit.core.settings import traced_settings
+from tracejit.core.shardings import one_device
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.program import Program
@@ -458,6 +459,8 @@ def jit(
     inline: bool = False,
     device: Any = None,
     backend: str | None = None,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
 ) -> Any:
     """Compile a function of arrays.
 
@@ -481,6 +484,8 @@ def jit(
         where its arguments are, and without placed arrays among them on the default device.
     backend : str, optional
         The backend: ``"cuda"`` is ``device="cuda"``; ``"llvm"`` compiles for the host.
+    in_shardings, out_shardings : pytrees of Sharding, PartitionSpec or None, optional
+        Other words for `device`: all of one device, for a program runs on one.
 
     Returns
     -------
@@ -507,7 +512,11 @@ def jit(
             inline=inline,
             device=device,
             backend=backend,
+            in_shardings=in_shardings,
+            out_shardings=out_shardings,
         )
+    if in_shardings is not None or out_shardings is not None:
+        device = one_device("jit", (device, in_shardings, out_shardings))
     if not callable(fun):
         raise StructureError(f"jit needs a function; got {type(fun).__name__}")
     numbers, names = _tuple(static_argnums), _tuple(static_argnames)

@@ -21,7 +21,13 @@ from tracejit.core.settings import (
 from tracejit.runtime.backends import get_backend
 from tracejit.runtime.placement import HOST_BACKEND
 
-__all__ = ["follow_environment", "settings"]
+__all__ = [
+    "follow_environment",
+    "log_compiles",
+    "numpy_dtype_promotion",
+    "numpy_rank_promotion",
+    "settings",
+]
 
 
 class settings(contextlib.ContextDecorator):
@@ -78,6 +84,9 @@ class settings(contextlib.ContextDecorator):
         default_float: Any = None,
         check_bounds: bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
+        log_compiles: bool | None = None,
+        dtype_promotion: str | None = None,
+        rank_promotion: str | None = None,
     ) -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"settings: num_threads must be at least 1; got {num_threads}")
@@ -85,7 +94,9 @@ class settings(contextlib.ContextDecorator):
         kind = None if default_float is None else checked_float(default_float)
         given = {
             "num_threads": num_threads, "debug_nans": debug_nans, "check_bounds": check_bounds,
-            "default_float": kind, "cache_dir": folder,
+            "default_float": kind, "cache_dir": folder, "log_compiles": log_compiles,
+            "dtype_promotion": _one_of("dtype_promotion", dtype_promotion, "standard", "strict"),
+            "rank_promotion": _one_of("rank_promotion", rank_promotion, "allow", "warn", "raise"),
         }  # fmt: skip
         self._changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
         self._open: list[contextlib.ExitStack] = []
@@ -112,6 +123,33 @@ class settings(contextlib.ContextDecorator):
 
     def __exit__(self, *exc: object) -> None:
         self._open.pop().close()
+
+
+def _one_of(name: str, value: str | None, *allowed: str) -> str | None:
+    if value is not None and value not in allowed:
+        raise ValueError(f"settings: {name} must be one of {', '.join(allowed)}; got {value!r}")
+    return value
+
+
+def log_compiles(new_val: bool = True) -> settings:
+    """Within the block, log each compilation as a warning of the logger ``tracejit``."""
+    return settings(log_compiles=new_val)
+
+
+def numpy_dtype_promotion(new_val: str = "standard") -> settings:
+    """Within the block, let arrays of different dtypes meet (``"standard"``) or not (``"strict"``).
+
+    Under ``"strict"`` operands of different dtypes raise DTypeError; Python scalars may meet all.
+    """
+    return settings(dtype_promotion=new_val)
+
+
+def numpy_rank_promotion(new_val: str = "allow") -> settings:
+    """Within the block, let arrays of different ranks broadcast (``"allow"``), or ``"warn"``.
+
+    Under ``"raise"`` they raise ShapeError.  Scalars may meet all.
+    """
+    return settings(rank_promotion=new_val)
 
 
 def _use_threads(n: int) -> None:

@@ -19,33 +19,13 @@ __all__ = ["Name", "coverage", "coverage_page"]
 
 _CLASSES: dict[str, type] = {"jax.Array": Array, "jax.Array.at": IndexedUpdate}
 _NOT_HERE = {
-    "jax.core": "the internals of JAX; ours are tracejit.ir and tracejit.core",
     "jax.example_libraries": "examples, not a library; tracejit.nn has layers and optimizers",
-    "jax.experimental.mesh_utils": "no meshes of devices",
     "jax.experimental.pallas": "kernels are written by the compiler",
     "jax.extend": "the internals of JAX; ours are tracejit.ir and tracejit.core",
     "jax.ffi": "code of XLA; pure_callback calls foreign functions",
     "jax.interpreters": "the internals of JAX; ours are tracejit.transforms and tracejit.compiler",
-    "jax.sharding": "no meshes of devices",
-    "jax.Array.addressable_shards": "no meshes of devices",
-    "jax.Array.format": "arrays have one layout",
-    "jax.Array.sharding": "no meshes of devices; x.device says where it is",
-    "jax.Array.unsafe_buffer_pointer": "use DLPack",
-    "jax.NamedSharding": "no meshes of devices",
-    "jax.P": "no meshes of devices",
-    "jax.make_mesh": "no meshes of devices",
-    "jax.shard_map": "no meshes of devices",
-    "jax.set_mesh": "no meshes of devices",
-    "jax.typeof": "x.aval is the type of an array",
     "jax.distributed": "one process",
-    "jax.debug.visualize_array_sharding": "no meshes of devices",
-    "jax.errors": "errors are those of tracejit.core.errors",
     "jax.experimental.checkify": "settings(debug_nans=True) and debug.callback find what is wrong",
-    "jax.lax.with_sharding_constraint": "no meshes of devices",
-    "jax.log_compiles": "counters() counts, explain tells",
-    "jax.numpy_dtype_promotion": "promotion is NumPy's",
-    "jax.numpy_rank_promotion": "broadcasting is NumPy's",
-    "jax.pmap": "no meshes of devices; vmap has named axes and collectives",
 }
 
 
