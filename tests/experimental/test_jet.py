@@ -32,6 +32,7 @@ from tracejit.ops import (
     spectral,
 )
 from tracejit.ops.eig import eig
+from tracejit.ops.sparse import csr_matmul
 from tracejit.ops.triangular import triangular_solve
 from tracejit.transforms.dce import dce
 
@@ -172,6 +173,11 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "cummin": (lambda x: cumulative.cummin(x, 1), S),
     "cumlogsumexp": (lambda x: cumulative.cumlogsumexp(x, 1), S),
     "dot_general": (lambda x, y: contraction.dot_general(x, y, (((1,), (1,)), ((), ()))), S, P),
+    "csr_matmul": (
+        lambda a, x: csr_matmul(a[0], np.arange(a.shape[1]) % 2, np.array([0, a.shape[1]]), x),
+        SQUARE,
+        P,
+    ),
     "lu_solve": (linalg.solve, SQUARE, P.T.copy()),
     "triangular_solve": (triangular_solve, SQUARE, P),
     "cholesky": (lambda a: factorizations.cholesky(a @ a.T), SQUARE),

@@ -30,6 +30,7 @@ from tracejit.ops.factorizations import cholesky, lu, qr
 from tracejit.ops.linalg import slogdet, solve
 from tracejit.ops.normal_quantile import erf_inv_of_uniform
 from tracejit.ops.random_bits import threefry2x32
+from tracejit.ops.sparse import csr_matmul
 from tracejit.ops.spectral import eigh, svd
 from tracejit.ops.triangular import triangular_solve
 from tracejit.testing.evaluate import Evaluate
@@ -272,6 +273,11 @@ OTHERS: dict[str, list[Sample]] = {
     ),
     "scatter_max": [Sample(lambda x, y: x.at[np.array([2, 0])].max(y), "ff", ((3, 2), (2, 2)))],
     "scatter_min": [Sample(lambda x, y: x.at[np.array([2, 0])].min(y), "ff", ((3, 2), (2, 2)))],
+    "csr_matmul": both(
+        lambda data, x: csr_matmul(data, np.array([0, 2, 0, 1]), np.array([0, 2, 2, 4]), x),
+        2,
+        shapes=((4,), (3, 2)),
+    ),
     "lu_solve": both(lambda a, b: solve(a + 3 * tnp.eye(3), b), 2, shapes=((3, 3), (3, 2))),
     "slogdet": both(lambda a: slogdet(a + 3 * tnp.eye(3)), shapes=((3, 3),)),
     "triangular_solve": [

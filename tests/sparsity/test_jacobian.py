@@ -21,6 +21,7 @@ from tracejit.core.errors import (
     SparsityError,
 )
 from tracejit.ops.convolution import overlap_add, sliding_windows
+from tracejit.sparse import CSR
 from tracejit.sparsity import SparsityWarning, jacobian, sparsity_pattern
 
 RNG = np.random.default_rng(7)
@@ -136,6 +137,13 @@ def concatenated(x: Any) -> Any:
     return tnp.concatenate([x[::-2], 2 * x[:3], tnp.flip(x[3:5]), np.ones(2)])
 
 
+def sparse_products(x: Any) -> Any:
+    a = sparse.diags_array([np.ones(11), np.full(12, 2.0)], offsets=[-1, 0], format="csr")
+    return CSR.from_scipy(a).with_data(x[:11].repeat(3)[:23]) @ tnp.ones(12) + (
+        CSR.from_scipy(a) @ x**2
+    )
+
+
 GRID = (6, 7)
 CASES: dict[str, tuple[Callable[..., Any], tuple[int, ...], int]] = {
     # function, shape, the most colours
@@ -161,6 +169,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[int, ...], int]] = {
     "lanes": (lanes, (12,), 3),
     "matrices": (matrices, (12,), 4),
     "windows": (windows, (12,), 2),
+    "sparse products": (sparse_products, (12,), 12),
     "concatenated": (concatenated, (12,), 2),
 }
 

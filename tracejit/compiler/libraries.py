@@ -26,7 +26,7 @@ PAIRED = ("cumsum", "scatter", "scatter_add")
 MATRICES = (
     "cholesky", "eig", "eigh", "lu", "lu_solve", "qr", "svd", "triangular_solve",
 )  # fmt: skip
-WHOLE = ("sort", "fft", *MATRICES)
+WHOLE = ("sort", "fft", "csr_matmul", *MATRICES)
 """What is done to complex numbers as a whole."""
 FFT_KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
 FFT_NORMS = ("backward", "ortho", "forward")
@@ -127,6 +127,11 @@ def _fft(eq: Equation) -> Routine:
     return Routine("fft", numbers, in_place=x.dtype == eq.outputs[0].aval.dtype)
 
 
+def _sparse(eq: Equation) -> Routine:
+    data, _, indptr, x = (a.aval for a in eq.inputs)
+    return Routine("csr_matmul", (indptr.size - 1, *x.shape, data.size))
+
+
 def _matrices(eq: Equation) -> Routine | None:
     a, p = eq.inputs[0].aval, eq.params
     if a.dtype.itemsize == 2 or (a.size == 0 and eq.primitive.name in ("svd", "qr")):
@@ -187,5 +192,6 @@ _ROUTINES: dict[str, Callable[[Equation], Routine | None]] = {
     **dict.fromkeys(SCATTERS, _scatter),
     "sort": _sort,
     "fft": _fft,
+    "csr_matmul": _sparse,
     **dict.fromkeys(MATRICES, _matrices),
 }

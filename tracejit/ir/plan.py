@@ -126,6 +126,12 @@ class LibraryCall(NamedTuple):
     follows; kind 3 is its inverse, `length` being that of the last axis of the result.  Norm 0
     divides inverses by the number of points, 2 the others, 1 both by its root.
 
+    ``csr_matmul``: slots (data, indices, indptr, x, out); params ``(rows, columns, k, entries)``;
+    out[rows, k] = A x[columns, k], complex numbers as such.  Row r of A has the entries ``p`` from
+    ``indptr[r]`` to before ``indptr[r+1]``, data[p] in column indices[p], both int32 or int64;
+    entries that are not within ``0 .. entries-1`` or the columns count for nothing.  float16 and
+    bfloat16 are summed in float32 and rounded once.
+
     Linear algebra, of float32, float64, complex64 or complex128, as the primitives of these names
     have it; all arrays are C-contiguous stacks of matrices or vectors.  A matrix that has no result
     gives NaN and does not stop the others.  Slots, and params after the number of matrices:

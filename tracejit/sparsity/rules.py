@@ -389,6 +389,27 @@ def _solve(entries: Sequence[Entry], aval: ShapedArray, read: Any, **params: Any
     return taken(merged(b.rows, column, len(column)), column)
 
 
+def _csr_matmul(entries: Sequence[Entry], aval: ShapedArray, read: Any) -> Any:
+    data, indices, indptr, x = entries
+    n, k = aval.shape
+    count, columns = data.aval.shape[0], x.aval.shape[0]
+    col, ends = (np.asarray(read(i)) for i in (indices, indptr))
+    row = np.searchsorted(ends[1:], np.arange(count), side="right")
+    kept = np.flatnonzero((row < n) & (col >= 0) & (col < columns))
+    each = np.arange(k)
+    to = (row[kept, None] * k + each).reshape(-1)
+    out = None
+    for entry, numbers in ((data, kept[:, None] + 0 * each), (x, col[kept, None] * k + each)):
+        if entry.rows is None:
+            continue
+        places = to, numbers.reshape(-1)
+        shape = (n * k, size_of(entry.aval))
+        matrix = sparse().csr_array((np.ones(len(to), bool), places), shape=shape)
+        out = union(out, product(matrix, entry.rows))
+    return out
+
+
+RULES["csr_matmul"] = _csr_matmul
 RULES["dot_general"] = _dot_general
 RULES["lu_solve"] = _solve
 RULES["triangular_solve"] = _solve

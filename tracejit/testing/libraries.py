@@ -59,6 +59,9 @@ def run_library(name: str, params: Sequence[int], buffers: Sequence[Array]) -> N
     if name == "fft":
         _fft(params, *buffers)
         return
+    if name == "csr_matmul":
+        _sparse(params, *buffers)
+        return
     if name in MATRICES:
         _of_matrices(name, params, buffers)
         return
@@ -93,6 +96,15 @@ def _of_matrices(name: str, params: Sequence[int], buffers: Sequence[Array]) -> 
     results = found if primitive.multiple else [found]
     for out, result in zip(buffers[count:], results, strict=True):
         out[:] = result.reshape(-1)
+
+
+def _sparse(
+    params: Sequence[int], data: Array, indices: Array, indptr: Array, x: Array, out: Array
+) -> None:
+    _, columns, k, _ = params
+    with np.errstate(all="ignore"):
+        primitive = impl[PRIMITIVES["csr_matmul"]]
+        out[:] = primitive(np, data, indices, indptr, x.reshape(columns, k)).reshape(-1)
 
 
 def _wide(x: Array) -> Array:

@@ -58,6 +58,8 @@ def library_operations(step: LibraryCall) -> int:
     if step.name == "lu":
         batch, m, n, k = *p[:3], min(p[1:3])
         return 2 * batch * (m * n * k - (m + n) * k * k // 2 + k**3 // 3)
+    if step.name == "csr_matmul":
+        return 2 * p[2] * p[3]
     if step.name in ("lu_solve", "triangular_solve"):
         return (2 if step.name == "lu_solve" else 1) * p[0] * p[1] ** 2 * p[2]
     return 0

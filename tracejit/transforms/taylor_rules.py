@@ -32,6 +32,7 @@ from tracejit.ops.contraction import dot_general_p
 from tracejit.ops.hyperbolic import cosh, cosh_p, sinh, sinh_p, tanh, tanh_p
 from tracejit.ops.linalg import lu_solve, lu_solve_p
 from tracejit.ops.matrices import stacked_product, swap_last, triangle
+from tracejit.ops.sparse import csr_matmul, csr_matmul_p
 from tracejit.ops.special import logistic, logistic_p
 from tracejit.ops.transcendental import (
     cos,
@@ -128,6 +129,21 @@ def _bilinear(primitive: Primitive) -> Callable[..., Any]:
 
 taylor_rules[mul_p] = _bilinear(mul_p)
 taylor_rules[dot_general_p] = _bilinear(dot_general_p)
+
+
+def _csr_matmul(
+    order: int, primals: Sequence[Any], terms: Sequence[Terms]
+) -> tuple[Any, Terms]:
+    data, indices, indptr, x = primals
+
+    def product(data: Any, x: Any) -> Any:
+        return csr_matmul(data, indices, indptr, x)
+
+    out, datas, xs = product(data, x), [data, *terms[0]], [x, *terms[3]]
+    return out, [_convolved(datas, xs, k, out, product) for k in range(1, order + 1)]
+
+
+taylor_rules[csr_matmul_p] = _csr_matmul
 
 
 def _quotient(order: int, x: Series, y: Series) -> Series:

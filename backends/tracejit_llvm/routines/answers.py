@@ -15,6 +15,7 @@ from tracejit_llvm.routines.products import product_steps
 from tracejit_llvm.routines.scans import SCANS, scan_steps
 from tracejit_llvm.routines.scatters import SCATTERS, scatter_steps
 from tracejit_llvm.routines.sorts import sort_steps
+from tracejit_llvm.routines.sparse import sparse_steps
 from tracejit_llvm.routines.spectra import eig_steps, eigh_steps, svd_steps
 from tracejit_llvm.routines.substitution import lu_solve_steps, triangular_steps
 
@@ -33,7 +34,7 @@ MATRICES: dict[str, Callable[[tuple[int, ...], np.dtype[Any]], LibrarySteps]] = 
 }
 """What is asked of stacks of matrices of one dtype."""
 
-LIBRARIES: frozenset[str] = frozenset([*MATRICES, *SCANS, *SCATTERS, "sort", "fft"])
+LIBRARIES: frozenset[str] = frozenset([*MATRICES, *SCANS, *SCATTERS, "sort", "fft", "csr_matmul"])
 """Names of the library calls that :func:`library_steps` takes."""
 
 
@@ -60,6 +61,8 @@ def library_steps(call: LibraryCall, dtypes: Sequence[np.dtype[Any]]) -> Library
         return sort_steps(call.params, dtypes[: len(dtypes) // 2])
     if call.name == "fft":
         return fft_steps(call.params, dtypes)
+    if call.name == "csr_matmul":
+        return sparse_steps(call.params, *dtypes[:2])
     if call.name in MATRICES:
         return MATRICES[call.name](call.params, dtypes[0])
     raise ValueError(f"library calls of this backend: {sorted(LIBRARIES)}; got {call.name!r}")
