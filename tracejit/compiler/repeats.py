@@ -91,6 +91,8 @@ def equal_trips(program: Program) -> Trips | None:
         except ValueError:  # a param that does not compare
             return None
         low, high = _around(reads >= 0, middle - first)
+        if high - low <= period:  # not even two trips are alike
+            continue
         same = reads[low : high - period] == reads[low + period : high]
         # The middle lies in a trip that is compared with the next, or is the last such.
         place = min(middle - first - low, len(same) - 1)

@@ -1,7 +1,19 @@
 """``tracejit.scipy``: functions of SciPy, recorded while tracing."""
 
-from tracejit.scipy import fft, integrate, linalg, optimize, signal, sparse, special, stats
+from tracejit.scipy import (
+    cluster,
+    fft,
+    integrate,
+    linalg,
+    ndimage,
+    optimize,
+    signal,
+    sparse,
+    special,
+    stats,
+)
 
 __all__ = [
-    "fft", "integrate", "linalg", "optimize", "signal", "sparse", "special", "stats",
+    "cluster", "fft", "integrate", "linalg", "ndimage", "optimize", "signal", "sparse", "special",
+    "stats",
 ]  # fmt: skip

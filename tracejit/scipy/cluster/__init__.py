@@ -1,0 +1,5 @@
+"""``tracejit.scipy.cluster``: the assignment of points to centres."""
+
+from tracejit.scipy.cluster import vq
+
+__all__ = ["vq"]
