@@ -305,7 +305,6 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda a: a * np.ones(3), ValueError, "broadcast|stretch"),
     (lambda a: a.sum(axis=2), ValueError, "axis"),
     (lambda a: a.transpose((0, 0)), ValueError, "permutation"),
-    (lambda a: np.asarray(a), TypeError, "todense"),
     (lambda a: type(a).fromdense(np.ones(3)), ValueError, "matrix"),
     (lambda a: type(a).from_scipy(np.ones((2, 2))), TypeError, "scipy.sparse"),
     (lambda a: tj.jit(lambda d: a.with_data(d).to_scipy())(a.data), TypeError, "traced"),

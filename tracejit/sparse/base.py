@@ -10,7 +10,7 @@ import functools
 import importlib
 import math
 from collections.abc import Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -265,12 +265,6 @@ class SparseMatrix(abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dtype}{list(self.shape)}, nse={self.nse})"
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        raise TypeError(
-            f"a {type(self).__name__} matrix does not become a dense array by itself; "
-            "use its method todense()"
-        )
 
     # ------------------------------------------------------------------ other forms of it
     def todense(self) -> Any:
