@@ -10,12 +10,14 @@ import scipy.sparse as sp
 
 import tracejit as tj
 import tracejit.numpy as tnp
+from tracejit.experimental import sparse as jax_sparse
+from tracejit.experimental.sparse import BCOO
 from tracejit.sparse import COO, CSR
 from tracejit.test_util import check_grads
 from tracejit.tools.explain import explain
 
-FORMATS = [CSR, COO]
-DTYPES = ["f4", "f8", "c8", "c16", "i4", "i8", "?", "f2"]
+FORMATS = [CSR, COO, BCOO]
+DTYPES = ["f4", "f8", "c16", "i4", "?"]
 rng = np.random.default_rng(3)
 
 
@@ -82,7 +84,8 @@ def test_products(form: Any, name: str, dtype: str) -> None:
 
 @formats
 @pytest.mark.parametrize(
-    ("dtype", "other"), [("f4", "f8"), ("f8", "c16"), ("i4", "f4"), ("?", "f8")]
+    ("dtype", "other"),
+    [("f4", "f8"), ("c8", "c8"), ("i4", "f4"), ("?", "f8"), ("f2", "f2"), ("i8", "c8")],
 )
 def test_products_promote(form: Any, dtype: str, other: str) -> None:
     a, dense = pair(form, "square", dtype)
@@ -211,7 +214,7 @@ def test_derivatives(form: Any, name: str, dtype: str) -> None:
 def test_a_matrix_is_a_pytree(form: Any) -> None:
     a, dense = pair(form, "square")
     leaves, treedef = tj.tree_util.tree_flatten(a)
-    assert len(leaves) == 3
+    assert len(leaves) == (2 if form is BCOO else 3)
     assert "data" in tj.tree_util.keystr(tj.tree_util.tree_flatten_with_path(a)[0][0][0])
     again = tj.tree_util.tree_unflatten(treedef, leaves)
     close(again.todense(), dense)
@@ -327,3 +330,28 @@ def test_errors(form: Any, case: Any) -> None:
     run, kind, message = case
     with pytest.raises(kind, match=message):
         run(form.fromdense(np.eye(3, 4)))
+
+
+def test_names_of_jax() -> None:
+    a = BCOO((np.array([1.0, 2.0, 3.0]), np.array([[0, 1], [1, 0], [0, 1]])), shape=(2, 3))
+    dense = np.array([[0.0, 4, 0], [2, 0, 0]])
+    assert (a.nse, a.shape, a.ndim, a.n_sparse, a.n_batch, a.n_dense) == (3, (2, 3), 2, 2, 0, 0)
+    close(jax_sparse.todense(a), dense)
+    close(jax_sparse.todense(dense), dense)
+    close(jax_sparse.bcoo_todense(jax_sparse.bcoo_fromdense(dense)), dense)
+    close(BCOO.from_scipy_sparse(sp.csr_array(dense)).todense(), dense)
+    assert a.sum_duplicates(nse=2).indices.tolist() == [[0, 1], [1, 0]]
+    for form in ("bcoo", "coo", "csr"):
+        for k in (-1, 0, 2):
+            found = jax_sparse.eye(3, 4, k, "f4", sparse_format=form)
+            close(found.todense(), np.eye(3, 4, k, "f4"))
+        close(jax_sparse.empty((2, 3), sparse_format=form).todense(), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="bcoo, coo, csr"):
+        jax_sparse.eye(3, sparse_format="bsr")
+    for indices, kind, message in (
+        (np.zeros((3, 1), int), ValueError, r"\(nse, 2\)"),
+        (np.zeros((3, 2)), TypeError, "integers"),
+        (np.full((3, 2), 7), IndexError, "within"),
+    ):
+        with pytest.raises(kind, match=message):
+            BCOO((np.ones(3), indices), shape=(2, 3))

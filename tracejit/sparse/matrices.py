@@ -101,6 +101,14 @@ class COO(SparseMatrix):
         """Return the matrix with these entries, in this order."""
         return cls._made(tnp.asarray(data), tnp.asarray(row), tnp.asarray(col), shape)
 
+    def _multiplied(self, x: Any) -> Any:
+        if known(self.row, self.col):  # what is sorted already is compressed rows
+            row = host_array(self.row)
+            if (row[1:] >= row[:-1]).all():
+                indptr = tnp.asarray(compressed(row, self.shape[0]))
+                return CSR._made(self.data, self.col, indptr, self.shape)._multiplied(x)
+        return super()._multiplied(x)
+
     def tocoo(self) -> COO:
         """Return it."""
         return self
