@@ -4,6 +4,7 @@ from tracejit.scipy import (
     cluster,
     fft,
     integrate,
+    interpolate,
     linalg,
     ndimage,
     optimize,
@@ -14,6 +15,6 @@ from tracejit.scipy import (
 )
 
 __all__ = [
-    "cluster", "fft", "integrate", "linalg", "ndimage", "optimize", "signal", "sparse", "special",
-    "stats",
+    "cluster", "fft", "integrate", "interpolate", "linalg", "ndimage", "optimize", "signal",
+    "sparse", "special", "stats",
 ]  # fmt: skip
