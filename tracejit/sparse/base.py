@@ -17,13 +17,25 @@ import numpy as np
 import tracejit.numpy as tnp
 from tracejit.core.array import host_array
 from tracejit.core.errors import BoundsError, ConcretizationError, DTypeError, ShapeError
+from tracejit.core.interpreter import active
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, is_bool
 from tracejit.ops.indexing import scatter_add, take_axis
 from tracejit.ops.shape import full
+from tracejit.runtime.jit import jit
 from tracejit.sparse.patterns import in_order, index_dtype, known, merged, pairs, same, segment_sum
 
-__all__ = ["SparseMatrix", "check_operand", "checked_shape", "index_arrays", "scipy_sparse"]
+__all__ = [
+    "WORTH_NATIVE",
+    "SparseMatrix",
+    "check_operand",
+    "checked_shape",
+    "index_arrays",
+    "scipy_sparse",
+]
+
+WORTH_NATIVE = 1 << 12
+"""Entries from which a product that is not traced is compiled."""
 
 Self = TypeVar("Self", bound="SparseMatrix")
 I32, I64 = DTYPES["i32"], DTYPES["i64"]
@@ -353,13 +365,12 @@ class SparseMatrix(abc.ABC):
 
     def _multiplied(self, x: Any) -> Any:
         """Return the product with a dense matrix."""
-        row, col = self.coordinates()
-        return _product(self.data, row, col, x, self.shape[0])
+        return _quick_product(self.data, *self.coordinates(), x, self.shape[0])
 
     def _multiplied_from_left(self, x: Any) -> Any:
         """Return the product of the transpose with a dense matrix."""
         row, col = self.coordinates()
-        return _product(self.data, col, row, x, self.shape[1])
+        return _quick_product(self.data, col, row, x, self.shape[1])
 
     def _times_sparse(self: Self, other: SparseMatrix) -> Self:
         if self.shape[1] != other.shape[0]:
@@ -512,6 +523,15 @@ def _product(data: Any, row: Any, col: Any, x: Any, rows: int) -> Any:
     terms = data[:, None] * take_axis(x, col, 0, "fill", 0)
     zeros = full((rows, k), 0, dtype)
     return scatter_add(zeros, tnp.asarray(row)[:, None], terms, (0,), (0,))
+
+
+_native_product = jit(_product, static_argnums=4)
+
+
+def _quick_product(data: Any, row: Any, col: Any, x: Any, rows: int) -> Any:
+    """Return :func:`_product`, compiled if it is large and nothing is traced."""
+    large = active() is None and data.size * x.shape[1] >= WORTH_NATIVE
+    return (_native_product if large else _product)(data, row, col, x, rows)
 
 
 def promoted(data: Any, x: Any) -> tuple[Any, Any, np.dtype[Any]]:

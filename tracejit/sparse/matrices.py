@@ -12,13 +12,17 @@ from tracejit.core.pytree import GetAttrKey, register_pytree_with_keys_class
 from tracejit.core.tracer import get_aval
 from tracejit.ops.sparse import csr_matmul
 from tracejit.runtime.jit import jit
-from tracejit.sparse.base import SparseMatrix, checked_shape, index_arrays, promoted, scipy_sparse
+from tracejit.sparse.base import (
+    WORTH_NATIVE,
+    SparseMatrix,
+    checked_shape,
+    index_arrays,
+    promoted,
+    scipy_sparse,
+)
 from tracejit.sparse.patterns import compressed, expanded, in_order, known
 
 __all__ = ["COO", "CSR"]
-
-WORTH_NATIVE = 1 << 12
-"""Entries from which a product that is not traced is compiled."""
 
 _native_product = jit(csr_matmul)
 

@@ -68,8 +68,10 @@ def expanded(indptr: Any, entries: int) -> Any:
     """Return the row of every entry of compressed rows; their number for what is beyond."""
     dtype = get_aval(indptr).dtype
     if known(indptr):
-        ends = host_array(indptr)[1:]
-        return np.searchsorted(ends, np.arange(entries), side="right").astype(dtype)
+        ends = host_array(indptr)
+        rows = len(ends) - 1
+        counts = np.append(np.diff(ends), entries - ends[-1])
+        return np.repeat(np.arange(rows + 1, dtype=dtype), counts)
     if get_aval(indptr).size == 1 or not entries:
         return tnp.zeros(entries, dtype)
     return row_numbers(indptr, entries).astype(dtype)

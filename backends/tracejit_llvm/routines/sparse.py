@@ -1,11 +1,13 @@
 """Products of sparse matrices, by compressed rows, and dense ones.
 
-Threads share the rows, each of which is summed in the order of its entries.  A row times one column
-is a sum of scalars, times several it is a sum of vectors along the row of the result.
+Threads share the rows, each of which is summed in an order that depends on it alone.  A row times
+one column is a sum of scalars, four at a time if it is long, times several it is a sum of vectors
+along the row of the result.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,11 @@ from tracejit_llvm.routines.calls import LibraryFunction, LibraryStep, LibrarySt
 from tracejit_llvm.routines.elements import Elements
 from tracejit_llvm.routines.writing import Kernel, module_text
 from tracejit_llvm.text import Module, constant, element, spread, vector
+
+FOUR = 4
+"""Entries of a long row that are summed at a time."""
+LONG = 16
+"""Entries from which a row is long: below, the branches cost more than they save."""
 
 __all__ = ["sparse_steps", "sparse_text"]
 
@@ -49,10 +56,15 @@ class _Product:
         f = self.f = Kernel(Module(), "csr_matmul")
         self.data, self.indices, self.indptr, self.x, self.out = (f.buffer(n) for n in range(5))
         _, self.columns, self.k, self.entries = (f.size(n) for n in range(4))
+        # All indices that are not negative are below 2**31 or 2**63, as unsigned numbers.
+        limit = self.columns
+        if self.index != "i64":
+            limit = f.op(f"trunc i64 {f.least(limit, 1 << 31)} to {self.index}")
+        self.limits = f.splat(limit, self.index, FOUR)
 
     def text(self) -> str:
         f = self.f
-        f.loop("%begin", "%end", lambda r, _: self.row(r))
+        f.loop("%begin", "%end", self.row, [("i64", self.bound("%begin"))])
         f.end()
         return module_text(f.module)
 
@@ -67,10 +79,10 @@ class _Product:
         f = self.f
         return f.least(f.greatest(self.number(self.indptr, at), 0), self.entries)
 
-    def row(self, r: str) -> None:
-        """Append a row of the result."""
+    def row(self, r: str, state: list[str]) -> list[str]:
+        """Append a row of the result; where it begins is carried."""
         f = self.f
-        lo, hi = self.bound(r), self.bound(f.i("add", r, 1))
+        (lo,), hi = state, self.bound(f.i("add", r, 1))
         first = r if self.single else f.i("mul", r, self.k)
         if self.complex:
             if self.single:
@@ -78,17 +90,18 @@ class _Product:
             else:
                 f.loop(0, self.k, lambda j, _: self.complex_sum(lo, hi, j, f.i("add", first, j)))
         elif self.single:
-            self.real_sum(lo, hi, "0", first, 0, None)
+            self.single_sum(lo, hi, r)
         else:
             n = self.e.lanes
             whole = f.i("and", self.k, -n)
 
             def some(j: str, mask: str | None) -> None:
-                self.real_sum(lo, hi, j, f.i("add", first, j), n, mask)
+                self.vector_sum(lo, hi, j, f.i("add", first, j), mask)
 
             f.loop(0, whole, lambda j, _: some(j, None), step=n)
             rest = f.i("sub", self.k, whole)
             f.when(f.i("sgt", rest, 0), lambda: some(whole, f.first(rest, n)))
+        return [hi]
 
     def place(self, p: str) -> tuple[str, str]:
         """Append the row of `x` that an entry meets, and whether there is one."""
@@ -97,33 +110,92 @@ class _Product:
         inside = f.i("ult", column, self.columns)
         return (column if self.single else f.i("mul", column, self.k)), inside
 
-    def real_sum(self, lo: str, hi: str, j: str, to: str, n: int, mask: str | None) -> None:
-        """Append elements ``j ..`` of a row: one if `n` is 0, else a vector."""
+    def term(self, p: str, row: str, j: str | None, mask: str | None = None) -> str:
+        """Append an entry times an element of `x`, or times a vector of them from `j` on."""
         f, e = self.f, self.e
-        kind = vector(e.kind, n)
-        zero = constant(0, e.wide)
+        a = e.widen(f, f.load(e.memory, self.data, p), 0)
+        if j is None:
+            b = e.widen(f, f.load(e.memory, self.x, row), 0)
+            return e.combine(f, "mul", 0, a, b)
+        there = f.at(self.x, f.i("add", row, j), e.memory)
+        b = e.read(f, there, mask, "zeroinitializer")
+        return e.combine(f, "mul", e.lanes, f.splat(a, e.kind, e.lanes), b)
+
+    def product(self, p: str, row: str) -> list[str]:
+        """Append an entry times the one element of a row of `x`."""
+        return [self.term(p, row, None)]
+
+    def single_sum(self, lo: str, hi: str, to: str) -> None:
+        """Append a row of one element: four sums if it is long, and that of what is left."""
+        f, e = self.f, self.e
+        zero, kind = constant(0, e.wide), vector(e.kind, FOUR)
+        length = f.i("sub", hi, lo)
+
+        def four(p: str, state: list[str]) -> list[str]:
+            full = vector(self.index, FOUR)
+            columns = f.load(full, f.at(self.indices, p, self.index), align=4)
+            inside = f.op(f"icmp ult {full} {columns}, {self.limits}")
+            flags = f.op(f"bitcast <{FOUR} x i1> {inside} to i{FOUR}")
+
+            def quick() -> list[str]:
+                memory = vector(e.memory, FOUR)
+                b = "poison"
+                for n in range(FOUR):
+                    x = f.load(e.memory, self.x, self.number(self.indices, f.i("add", p, n)))
+                    b = f.op(f"insertelement {memory} {b}, {e.memory} {x}, i64 {n}")
+                a = f.load(memory, f.at(self.data, p, e.memory), align=e.dtype.itemsize)
+                a, b = (e.widen(f, v, FOUR) for v in (a, b))
+                product = e.combine(f, "mul", FOUR, a, b)
+                return [e.combine(f, "add", FOUR, state[0], product)]
+
+            def slow() -> list[str]:
+                terms = "poison"
+                for n in range(FOUR):
+                    at = f.i("add", p, n)
+                    row, fits = self.place(at)
+                    product = functools.partial(self.product, at, row)
+                    (x,) = f.when(fits, product, lambda: [zero], [e.kind])
+                    terms = f.op(f"insertelement {kind} {terms}, {e.kind} {x}, i64 {n}")
+                return [e.combine(f, "add", FOUR, state[0], terms)]
+
+            return f.when(f.i("eq", flags, -1, f"i{FOUR}"), quick, slow, [kind])
+
+        def fours() -> list[str]:
+            whole = f.i("add", lo, f.i("and", length, -FOUR))
+            (sums,) = f.loop(lo, whole, four, [(kind, spread(zero, e.kind, FOUR))], step=FOUR)
+            parts = [f.op(f"extractelement {kind} {sums}, i64 {n}") for n in range(FOUR)]
+            pairs = [e.combine(f, "add", 0, parts[n], parts[n + 2]) for n in range(2)]
+            return [whole, e.combine(f, "add", 0, *pairs)]
+
+        rest, start = f.when(f.i("sge", length, LONG), fours, lambda: [lo, zero], ["i64", e.kind])
 
         def entry(p: str, state: list[str]) -> list[str]:
             row, inside = self.place(p)
 
             def term() -> list[str]:
-                a = e.widen(f, f.load(e.memory, self.data, p), 0)
-                if not n:
-                    b = e.widen(f, f.load(e.memory, self.x, row), 0)
-                else:
-                    a = f.splat(a, e.kind, n)
-                    there = f.at(self.x, f.i("add", row, j), e.memory)
-                    b = e.read(f, there, mask, "zeroinitializer")
-                return [e.combine(f, "add", n, state[0], e.combine(f, "mul", n, a, b))]
+                return [e.combine(f, "add", 0, state[0], self.term(p, row, None))]
+
+            return f.when(inside, term, lambda: state, [e.kind])
+
+        (total,) = f.loop(rest, hi, entry, [(e.kind, start)])
+        f.store(e.memory, e.narrow(f, total, 0), self.out, to)
+
+    def vector_sum(self, lo: str, hi: str, j: str, to: str, mask: str | None) -> None:
+        """Append elements of a row, from `j` on."""
+        f, e = self.f, self.e
+        kind = vector(e.kind, e.lanes)
+
+        def entry(p: str, state: list[str]) -> list[str]:
+            row, inside = self.place(p)
+
+            def term() -> list[str]:
+                return [e.combine(f, "add", e.lanes, state[0], self.term(p, row, j, mask))]
 
             return f.when(inside, term, lambda: state, [kind])
 
-        start = spread(zero, e.kind, n) if n else zero
+        start = spread(constant(0, e.wide), e.kind, e.lanes)
         (total,) = f.loop(lo, hi, entry, [(kind, start)])
-        if n:
-            e.write(f, total, f.at(self.out, to, e.memory), mask)
-        else:
-            f.store(e.memory, e.narrow(f, total, 0), self.out, to)
+        e.write(f, total, f.at(self.out, to, e.memory), mask)
 
     def complex_sum(self, lo: str, hi: str, j: str, to: str) -> None:
         """Append one complex element."""
