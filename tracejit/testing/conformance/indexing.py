@@ -8,6 +8,7 @@ import numpy as np
 
 import tracejit.numpy as tnp
 from tracejit import vmap
+from tracejit.sparse import CSR
 from tracejit.testing.conformance.case import Case, booleans, floats, given, integers
 
 __all__ = ["CASES"]
@@ -51,6 +52,13 @@ def deposit(rho: Any, x: Any, w: Any) -> Any:
     cell = tnp.floor(x).astype(tnp.int32)
     part = x - cell
     return rho.at[cell].add(w * (1 - part)).at[(cell + 1) % rho.shape[0]].add(w * part)
+
+
+def sparse_products(data: Any, col: Any, x: Any, y: Any) -> Any:
+    """Multiply by a matrix of which every second row is empty, from the left and the right."""
+    ends = np.repeat(np.arange(0, 401, 40), 2)[1:]
+    a = CSR.tree_unflatten((ends.size - 1, 50), (data, col, tnp.asarray(ends)))
+    return a @ x[:, 0], a @ x, y @ a
 
 
 def segment_sums(x: Any, labels: Any) -> Any:
@@ -102,6 +110,8 @@ CASES = [
     Case("deposit", deposit, given(X(64, dtype=F64), X(900, dtype=F64, low=0, high=64),
                                    X(900, dtype=F64)), tolerance=10),
     Case("segments", segment_sums, given(X(200, 5, low=0), N(200, low=0, high=12)), tolerance=4),
+    Case("sparse", sparse_products,
+         given(X(400), lambda rng: rng.integers(0, 50, 400), X(50, 3), X(20)), tolerance=10),
     Case("bilinear", bilinear, given(X(40, 50), X(300, low=0, high=38), X(300, low=0, high=48))),
     Case("vmap/take", lambda x, n: vmap(lambda r, k: r[k])(x, n),
          given(X(30, 40), N(30, low=0, high=40))),
