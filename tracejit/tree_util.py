@@ -1,6 +1,6 @@
 """Pytrees, under the names of ``jax.tree_util``.
 
-See :mod:`tracejit.core.pytree` for what a pytree is.
+See :mod:`tracejit.core.pytree` for what a pytree is.  A key of ``tracejit.random`` is a leaf.
 """
 
 from tracejit.core.pytree import (
@@ -12,8 +12,6 @@ from tracejit.core.pytree import (
     Partial,
     PyTreeDef,
     SequenceKey,
-    all_leaves,
-    is_tree_node,
     keystr,
     register_dataclass,
     register_pytree_node,
@@ -21,8 +19,17 @@ from tracejit.core.pytree import (
     register_pytree_with_keys,
     register_pytree_with_keys_class,
     register_static,
-    tree_all,
     tree_broadcast,
+    tree_transpose,
+    tree_unflatten,
+    treedef_children,
+    treedef_is_leaf,
+    treedef_tuple,
+)
+from tracejit.core.usertree import (
+    all_leaves,
+    is_tree_node,
+    tree_all,
     tree_flatten,
     tree_flatten_with_path,
     tree_leaves,
@@ -32,11 +39,6 @@ from tracejit.core.pytree import (
     tree_reduce,
     tree_reduce_associative,
     tree_structure,
-    tree_transpose,
-    tree_unflatten,
-    treedef_children,
-    treedef_is_leaf,
-    treedef_tuple,
 )
 
 __all__ = [

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 
 from tracejit import tree, tree_util
-from tracejit.core import pytree, treedef
+from tracejit.core import pytree, treedef, usertree
 from tracejit.core.pytree import (
     DictKey,
     FlattenedIndexKey,
@@ -568,7 +568,8 @@ def test_facades_are_the_same_functions() -> None:
     for name in tree.__all__:
         assert getattr(tree, name) is getattr(tree_util, f"tree_{name}")
     for name in tree_util.__all__:
-        assert getattr(tree_util, name) is getattr(pytree, name)
+        where = usertree if name in usertree.__all__ else pytree
+        assert getattr(tree_util, name) is getattr(where, name)
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ class Node(NamedTuple):
     ----------
     kind : str
         ``"array"``, ``"ndarray"``, ``"float"``, ``"int"``, ``"bool"``, ``"none"``, ``"tuple"``,
-        ``"list"`` or ``"dict"``; the leaves of a result are ``"array"``.
+        ``"list"``, ``"dict"`` or ``"holder"``; the leaves of a result are ``"array"``.
     key : object
         Of an array its ``(type, aval)``; of an ndarray its ``(dtype, shape)``; of a dict the tuple
-        of its keys, which are strings; else None.
+        of its keys, which are strings; of a holder, an object of one slot, its type and the name
+        of the slot; else None.
     items : tuple of Node
         What it holds.
     """

@@ -13,6 +13,7 @@ from tracejit.control.scan_split import ScanSplit
 from tracejit.control.scan_tape import over_budget, split_between_snapshots
 from tracejit.control.stepwise import scanned
 from tracejit.core.errors import ShapeError, StructureError
+from tracejit.core.keyarray import key_leaves
 from tracejit.core.primitive import Primitive, define
 from tracejit.core.pytree import PyTreeDef, tree_structure, tree_unflatten
 from tracejit.core.tracer import get_aval
@@ -95,7 +96,7 @@ def scan(
     check_callable("scan", f, "f")
     leaves, avals, treedef, names = avals_of("carry", init)
     slices, x_avals, x_treedef, x_names = avals_of("xs", xs)
-    length = _length(x_avals, x_names, length)
+    length = _length(x_avals, x_names, key_leaves(x_treedef), length)
     x_types = tree_unflatten(
         x_treedef, [ShapedArray(a.shape[1:], a.dtype, a.weak) for a in x_avals]
     )
@@ -138,14 +139,15 @@ def scan(
     return carry, ys
 
 
-def _length(avals: Sequence[ShapedArray], names: Sequence[str], length: int | None) -> int:
+def _length(
+    avals: Sequence[ShapedArray], names: Sequence[str], keys: Sequence[bool], length: int | None
+) -> int:
     """Return the number of trips."""
     found = None if length is None else (length.__index__(), "length")
-    for aval, name in zip(avals, names, strict=True):
-        if not aval.shape:
-            raise ShapeError(
-                f"scan: {name} must have a leading axis to scan; it is a scalar, {aval}"
-            )
+    for aval, name, is_key in zip(avals, names, keys, strict=True):
+        if aval.ndim <= is_key:
+            what = "one key; split it" if is_key else f"a scalar, {aval}"
+            raise ShapeError(f"scan: {name} must have a leading axis to scan; it is {what}")
         if found is None:
             found = aval.shape[0], name
         elif aval.shape[0] != found[0]:

@@ -14,7 +14,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tracejit.core.treedef import PyTreeDef, flatten, intern, node_type
+from tracejit.core.treedef import PyTreeDef, flatten, intern, is_whole, node_type
 from tracejit.core.treekeyed import (
     tree_flatten_with_path,
     tree_leaves_with_path,
@@ -367,12 +367,12 @@ def tree_transpose(
     >>> tree_transpose(outer, None, [{"a": 1, "b": 2}, {"a": 3, "b": 4}])
     {'a': [1, 3], 'b': [2, 4]}
     """
-    leaves, treedef = flatten(pytree_to_transpose)
+    leaves, treedef = flatten(pytree_to_transpose, is_whole)
     if inner_treedef is None:
         subtrees = outer_treedef.flatten_up_to(pytree_to_transpose)
         if not subtrees:
             raise TypeError("tree_transpose: give inner_treedef; the outer tree has no leaves")
-        inner_treedef = flatten(subtrees[0])[1]
+        inner_treedef = flatten(subtrees[0], is_whole)[1]
     inner, outer = inner_treedef.num_leaves, outer_treedef.num_leaves
     if treedef.num_leaves != inner * outer:
         raise TypeError(

@@ -36,6 +36,7 @@ __all__ = [
     "PyTreeDef",
     "flatten",
     "intern",
+    "is_whole",
     "node_type",
     "register",
     "same_aux",
@@ -61,10 +62,12 @@ class NodeType:
     keys : callable
         ``keys(node, count) -> list of key entries``, one a child.
     builtin : bool
-        Whether it is a container of Python's own, whose `aux` cannot hold an array.
+        Whether it is a container of Python's own, or a like one, whose `aux` cannot hold an array.
+    whole : bool
+        Whether users see its instances as leaves; see :func:`is_whole`.
     """
 
-    __slots__ = ("builtin", "flatten", "keys", "type", "unflatten")
+    __slots__ = ("builtin", "flatten", "keys", "type", "unflatten", "whole")
 
     def __init__(
         self,
@@ -73,12 +76,14 @@ class NodeType:
         unflatten: Unflatten,
         keys: Callable[[Any, int], list[KeyEntry]],
         builtin: bool = False,
+        whole: bool = False,
     ) -> None:
         self.type = type_
         self.flatten = flatten
         self.unflatten = unflatten
         self.keys = keys
         self.builtin = builtin
+        self.whole = whole
 
 
 def _sorted_keys(mapping: dict[Any, Any]) -> tuple[Any, ...]:
@@ -153,9 +158,28 @@ _registered: set[type] = set()
 _types = _NodeTypes()
 
 
+class _SeenTypes(dict[type, NodeType | None]):
+    """The same as users see it: what is whole is a leaf."""
+
+    def __missing__(self, type_: type) -> NodeType | None:
+        node = _types[type_]
+        return self.setdefault(type_, None if node is not None and node.whole else node)
+
+
+_seen = _SeenTypes()
+
+
 def node_type(type_: type) -> NodeType | None:
     """Return how nodes of a type are taken apart, or ``None`` if they are leaves."""
     return _types[type_]
+
+
+def is_whole(x: Any) -> bool:
+    """Whether users see an object as a leaf, though transformations take it apart: a key is one.
+
+    As ``is_leaf`` of the functions on trees it costs nothing.
+    """
+    return (node := _types[type(x)]) is not None and node.whole
 
 
 def register(
@@ -165,6 +189,7 @@ def register(
     flatten_with_keys: FlattenWithKeys | None = None,
     builtin: bool = False,
     keys: Callable[[Any, int], list[KeyEntry]] = _flat_keys,
+    whole: bool = False,
 ) -> None:
     """Make the instances of a type nodes.
 
@@ -174,7 +199,7 @@ def register(
         A type not yet registered.
     flatten, unflatten, flatten_with_keys : callable
         As in :func:`~tracejit.core.treenodes.register_pytree_node`.
-    builtin, keys
+    builtin, keys, whole
         See :class:`NodeType`; `flatten_with_keys` takes the place of `keys`.
 
     Raises
@@ -197,7 +222,8 @@ def register(
         if type_ in _registered:
             raise ValueError(f"pytree: {type_} is already registered as a node")
         _registered.add(type_)
-        _types[type_] = NodeType(type_, flatten, unflatten, keys, builtin)
+        _types[type_] = NodeType(type_, flatten, unflatten, keys, builtin, whole)
+        _seen.pop(type_, None)  # it may have been seen as a leaf
 
 
 class PyTreeDef:
@@ -212,15 +238,18 @@ class PyTreeDef:
         The number of leaves.
     num_nodes : int
         The number of nodes, leaves included.
+    has_whole : bool
+        Whether there are nodes in it that users see as leaves.
     """
 
-    __slots__ = ("__weakref__", "aux", "defs", "node", "num_leaves", "num_nodes")
+    __slots__ = ("__weakref__", "aux", "defs", "has_whole", "node", "num_leaves", "num_nodes")
 
     node: NodeType | None
     aux: Any
     defs: tuple[PyTreeDef, ...]
     num_leaves: int
     num_nodes: int
+    has_whole: bool
 
     def __init__(self) -> None:
         raise TypeError("a PyTreeDef is made by tree_structure(tree), not directly")
@@ -336,6 +365,7 @@ def _make(
     made.node, made.aux, made.defs = node, aux, defs
     made.num_leaves = sum([d.num_leaves for d in defs]) if node else 1
     made.num_nodes = 1 + sum([d.num_nodes for d in defs])
+    made.has_whole = (node is not None and node.whole) or any(d.has_whole for d in defs)
     return made
 
 
@@ -403,19 +433,19 @@ def intern(node: NodeType, aux: Any, defs: tuple[PyTreeDef, ...]) -> PyTreeDef:
         return made
 
 
-def _flatten(tree: Any, leaves: list[Any]) -> PyTreeDef:
-    node = _types[type(tree)]
+def _flatten(tree: Any, leaves: list[Any], types: dict[type, NodeType | None]) -> PyTreeDef:
+    node = types[type(tree)]
     if node is None:
         leaves.append(tree)
         return LEAF
     children, aux = node.flatten(tree)
     defs = []
     for child in children:
-        if _types[type(child)] is None:
+        if types[type(child)] is None:
             leaves.append(child)
             defs.append(LEAF)
         else:
-            defs.append(_flatten(child, leaves))
+            defs.append(_flatten(child, leaves, types))
     if node.builtin:  # the first lines of intern, without the call
         try:
             reference = _table.get((node, aux, tuple(defs)))
@@ -438,12 +468,13 @@ def flatten(
     tree: Any, is_leaf: Callable[[Any], bool] | None = None
 ) -> tuple[list[Any], PyTreeDef]:
     """Return the leaves of a tree and its structure."""
+    leaves: list[Any] = []
     if is_leaf is None:
         if _types[type(tree)] is None:
             return [tree], LEAF
-        leaves: list[Any] = []
-        return leaves, _flatten(tree, leaves)
-    leaves = []
+        return leaves, _flatten(tree, leaves, _types)
+    if is_leaf is is_whole:
+        return leaves, _flatten(tree, leaves, _seen)
     return leaves, _flatten_until(tree, leaves, is_leaf)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tracejit.core.treedef import PyTreeDef, flatten, node_type, same_aux
+from tracejit.core.treedef import PyTreeDef, flatten, is_whole, node_type, same_aux
 from tracejit.core.treepath import KeyPath, keystr
 
 __all__ = [
@@ -255,8 +255,8 @@ def tree_broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf | None = No
     >>> tree_broadcast((0, 1), ("x", {"a": "y", "b": "z"}))
     (0, {'a': 1, 'b': 1})
     """
-    treedef = flatten(full_tree)[1]
-    leaves = _broadcast("tree_broadcast prefix_tree", prefix_tree, treedef, is_leaf)
+    treedef = flatten(full_tree, is_whole)[1]
+    leaves = _broadcast("tree_broadcast prefix_tree", prefix_tree, treedef, is_leaf or is_whole)
     return treedef.unflatten(leaves)
 
 

@@ -16,6 +16,7 @@ from tracejit.core.array import Array, Uncommitted, from_numpy, is_lent
 from tracejit.core.devices import default_place, device_at, place_of
 from tracejit.core.errors import ShapeError
 from tracejit.core.interpreter import bottom
+from tracejit.core.keyarray import KeyArray, holds_keys
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
 from tracejit.core.settings import default_float
 from tracejit.core.tracer import Tracer, get_aval
@@ -114,6 +115,9 @@ def array(
     x = object
     if isinstance(x, (Array, Tracer)):
         return _finished(x if device is None else device_put(x, place_of(device)), dtype, ndmin)
+    if dtype is None and holds_keys(x):
+        words = x.words if isinstance(x, KeyArray) else [array(keys).words for keys in x]
+        return KeyArray(array(words, copy=copy, device=device))
     found = made_at(device, as_array, x, dtype, ndmin)
     return bottom().copy(found) if copy and isinstance(found, Array) and is_lent(found) else found
 

@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from tracejit.core.keyarray import KeyArray, KeyDType
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, canonical, promote
 from tracejit.ir.dtypes import bfloat16 as bfloat16_dtype
@@ -171,7 +172,11 @@ def iinfo(dtype: Any) -> Any:
 
 
 def issubdtype(arg1: Any, arg2: Any) -> bool:
-    """As :func:`numpy.issubdtype`; bfloat16 is floating."""
+    """As :func:`numpy.issubdtype`; bfloat16 is floating, and a key of ``tracejit.random`` is none.
+
+    The dtype of keys is a subtype of ``tracejit.dtypes.prng_key``.
+    """
+    arg1, arg2 = (x.type if isinstance(x, KeyDType) else x for x in (arg1, arg2))
     first, second = _dtype(arg1), _dtype(arg2)
     if isinstance(first, np.dtype) and first == bfloat16_dtype:
         if isinstance(second, type) and second in (np.floating, np.inexact, np.number, np.generic):
@@ -215,15 +220,15 @@ def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
 
 def ndim(a: Any) -> int:
     """As :func:`numpy.ndim`."""
-    return get_aval(operand(a)).ndim
+    return a.ndim if isinstance(a, KeyArray) else get_aval(operand(a)).ndim
 
 
 def shape(a: Any) -> tuple[int, ...]:
     """As :func:`numpy.shape`."""
-    return get_aval(operand(a)).shape
+    return a.shape if isinstance(a, KeyArray) else get_aval(operand(a)).shape
 
 
 def size(a: Any, axis: int | None = None) -> int:
     """As :func:`numpy.size`."""
-    aval = get_aval(operand(a))
-    return aval.size if axis is None else aval.shape[axis]
+    aval = a if isinstance(a, KeyArray) else get_aval(operand(a))
+    return int(aval.size) if axis is None else aval.shape[axis]

@@ -12,6 +12,7 @@ import numpy as np
 from tracejit.core.errors import ShapeError
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES
+from tracejit.numpy.of_keys import keys_too
 from tracejit.numpy.promotion import (
     array_of,
     arrays_of,
@@ -50,6 +51,7 @@ I64 = DTYPES["i64"]
 # ------------------------------------------------------------------------------- reshaping
 
 
+@keys_too("a")
 def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
     """As :func:`numpy.reshape`; a length of -1 is found from the size."""
     del copy
@@ -80,11 +82,13 @@ def _lengths(shape: Any) -> tuple[int, ...]:
     return tuple(int(d.__index__()) for d in shape)
 
 
+@keys_too("a")
 def ravel(a: Any, order: str = "C") -> Any:
     """As :func:`numpy.ravel`."""
     return reshape(a, -1, order) if get_aval(operand(a)).size else reshape(a, 0)
 
 
+@keys_too("a")
 def transpose(a: Any, axes: Any = None) -> Any:
     """As :func:`numpy.transpose`."""
     x = array_of(a)
@@ -105,6 +109,7 @@ def matrix_transpose(x: Any, /) -> Any:
     return swapaxes(x, -1, -2)
 
 
+@keys_too("a")
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     """As :func:`numpy.swapaxes`."""
     x = array_of(a)
@@ -114,6 +119,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     return ops.transpose(x, order)
 
 
+@keys_too("a")
 def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     """As :func:`numpy.moveaxis`."""
     x = array_of(a)
@@ -136,6 +142,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     return moveaxis(a, axis, start - 1 if axis < start else start)
 
 
+@keys_too("a")
 def expand_dims(a: Any, axis: Any) -> Any:
     """As :func:`numpy.expand_dims`."""
     x = array_of(a)
@@ -147,6 +154,7 @@ def expand_dims(a: Any, axis: Any) -> Any:
     return ops.reshape(x, shape)
 
 
+@keys_too("a")
 def squeeze(a: Any, axis: Any = None) -> Any:
     """As :func:`numpy.squeeze`."""
     x = array_of(a)
@@ -158,6 +166,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     return ops.squeeze(x, axes)
 
 
+@keys_too("array")
 def broadcast_to(array: Any, shape: Any) -> Any:
     """As :func:`numpy.broadcast_to`."""
     x = array_of(array)
@@ -219,6 +228,7 @@ def _pieces(name: str, arrays: Any, dtype: Any = None) -> list[Any]:
     return arrays_of(xs)
 
 
+@keys_too("arrays")
 def concatenate(arrays: Any, axis: Any = 0, out: None = None, *, dtype: Any = None) -> Any:
     """As :func:`numpy.concatenate`."""
     no_out("concatenate", out)
@@ -231,6 +241,7 @@ def concatenate(arrays: Any, axis: Any = 0, out: None = None, *, dtype: Any = No
 concat = concatenate
 
 
+@keys_too("arrays")
 def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None) -> Any:
     """As :func:`numpy.stack`."""
     no_out("stack", out)
@@ -242,11 +253,13 @@ def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None) ->
     return slicing.concatenate([ops.expand_dims(x, place) for x in xs], place)
 
 
+@keys_too("tup")
 def vstack(tup: Any, *, dtype: Any = None) -> Any:
     """As :func:`numpy.vstack`."""
     return concatenate([atleast_2d(x) for x in tup], 0, dtype=dtype)
 
 
+@keys_too("tup")
 def hstack(tup: Any, *, dtype: Any = None) -> Any:
     """As :func:`numpy.hstack`."""
     xs = [atleast_1d(x) for x in tup]
@@ -325,6 +338,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return [window(x, axis, a, b) for a, b in itertools.pairwise(places)]
 
 
+@keys_too("ary")
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """As :func:`numpy.split`."""
     if isinstance(indices_or_sections, (int, np.integer)):
@@ -353,6 +367,7 @@ def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
     return split(ary, indices_or_sections, 2)
 
 
+@keys_too("x")
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """As :func:`numpy.unstack`."""
     x = array_of(x)
@@ -364,6 +379,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 # ------------------------------------------------------------------------------- repeating
 
 
+@keys_too("A")
 def tile(A: Any, reps: Any) -> Any:
     """As :func:`numpy.tile`."""
     x = array_of(A)
@@ -378,6 +394,7 @@ def tile(A: Any, reps: Any) -> Any:
     return ops.reshape(x, [t * d for t, d in zip(times, shape, strict=True)])
 
 
+@keys_too("a")
 def repeat(
     a: Any, repeats: Any, axis: Any = None, *, total_repeat_length: int | None = None
 ) -> Any:
@@ -407,6 +424,7 @@ def repeat(
 # ------------------------------------------------------------------------------ reordering
 
 
+@keys_too("m")
 def flip(m: Any, axis: Any = None) -> Any:
     """As :func:`numpy.flip`."""
     x = array_of(m)
@@ -434,6 +452,7 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     return swapaxes(flip(m, j), i, j) if k == 1 else flip(swapaxes(m, i, j), j)
 
 
+@keys_too("a")
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """As :func:`numpy.roll`; the shift may be traced."""
     x = array_of(a)

@@ -12,6 +12,7 @@ from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, is_inexact, is_integer
 from tracejit.numpy.indexing import from_start, read, read_index
 from tracejit.numpy.logic import choose_where, isnan, truth
+from tracejit.numpy.of_keys import keys_too
 from tracejit.numpy.promotion import (
     array_of,
     arrays_of,
@@ -58,6 +59,7 @@ I64 = DTYPES["i64"]
 F64 = DTYPES["f64"]
 
 
+@keys_too("x", "y")
 def where(
     condition: Any,
     x: Any = None,
@@ -163,6 +165,7 @@ def compress(
 # --------------------------------------------------------------------------------- taking
 
 
+@keys_too("a")
 def take(
     a: Any,
     indices: Any,

@@ -89,7 +89,7 @@ def _rejected(
 
     Parameters
     ----------
-    key : Array
+    key : KeyArray, shape (), or its words
         A key.
     wanted : Array of bool
         The elements that are to be drawn.
@@ -129,7 +129,7 @@ def poisson(key: Any, lam: Any, shape: Any = None, dtype: Any = None) -> Any:
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     lam : array-like, real
         The mean; -1 is returned for what is negative or NaN.
@@ -167,7 +167,7 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     n : array-like, whole numbers, at least 0
         The number of trials.
@@ -224,7 +224,7 @@ def multinomial(
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     n : array-like, whole numbers
         The number of trials, of a shape that broadcasts with ``p.shape[:-1]``.

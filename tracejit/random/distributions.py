@@ -43,7 +43,7 @@ from tracejit.ops.reduction import argmax
 from tracejit.ops.sorting import sort, top_k
 from tracejit.ops.special import erf
 from tracejit.ops.transcendental import log, log1p, tan
-from tracejit.random.keys import bits, split
+from tracejit.random.keys import bits, split, words_of
 
 __all__ = [
     "F32", "F64", "I32", "I64", "bernoulli", "categorical", "cauchy", "choice", "epsilon",
@@ -73,8 +73,8 @@ def fitted(name: str, x: Any, shape: tuple[int, ...]) -> Any:
 
 
 def two_keys(key: Any) -> tuple[Any, Any]:
-    """Return two keys made of one."""
-    keys = split(key)
+    """Return two keys made of one, as words."""
+    keys = split(words_of(key))
     return getitem(keys, 0), getitem(keys, 1)
 
 
@@ -85,7 +85,7 @@ def uniform(
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     shape : tuple of int
         The shape of the result.
@@ -150,7 +150,7 @@ def randint(key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None) -
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     shape : tuple of int
         The shape of the result.
@@ -326,7 +326,7 @@ def choice(
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     a : int or Array
         What is drawn from, along `axis`.

@@ -102,7 +102,7 @@ def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None) -> Any:
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     a : array-like, real
         The shape parameter, positive; 0 gives 0, NaN and negative numbers NaN.
@@ -133,7 +133,7 @@ def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None) -> Any
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     alpha : array-like, shape (..., n), real
         The concentrations.
@@ -192,7 +192,7 @@ def ball(key: Any, d: int, p: Any = 2, shape: Any = (), dtype: Any = None) -> An
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     d : int
         The dimension.

@@ -30,7 +30,7 @@ def multivariate_normal(
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     mean : array-like, shape (..., n), real
         The means.
@@ -94,7 +94,7 @@ def orthogonal(key: Any, n: int, shape: Any = (), dtype: Any = None, m: int | No
 
     Parameters
     ----------
-    key : Array, shape (2,), uint32
+    key : KeyArray, shape (), or its words
         A key.
     n : int
         The number of rows.

@@ -15,6 +15,7 @@ import numpy as np
 from tracejit.core.array import Array, Uncommitted, set_aval, set_buf
 from tracejit.core.array import new_array as new
 from tracejit.core.devices import default_place
+from tracejit.core.keyarray import KeyArray
 from tracejit.core.pytree import PyTreeDef, tree_flatten
 from tracejit.core.tracer import get_aval
 from tracejit.ir.avals import ShapedArray
@@ -106,6 +107,11 @@ class _Writer:
                 self.match(inner, x[key])
         elif x is None:
             self.guard(f"{name} is not None")
+        elif kind is KeyArray:
+            self.guard(f"type({name}) is not KeyArray")
+            inner = self.name()
+            self.line(f"{inner} = {name}.words")
+            self.match(inner, x.words)
         else:
             raise UnsupportedStructure
 
@@ -151,6 +157,8 @@ class _Writer:
                 return "{" + ", ".join(f"{key!r}: {build(x[key])}" for key in sorted(x)) + "}"
             if x is None:
                 return "None"
+            if kind is KeyArray:
+                return f"KeyArray({build(x.words)})"
             if kind is int:
                 return next(rest)
             raise UnsupportedStructure
@@ -202,6 +210,7 @@ def make_dispatcher(
     scope: dict[str, Any] = {
         **w.names,
         "Array": Array,
+        "KeyArray": KeyArray,
         "MISS": MISS,
         "Uncommitted": Uncommitted,
         "array": np.array,

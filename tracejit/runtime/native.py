@@ -18,6 +18,7 @@ from tracejit.backend.heap_type import callable_subclass, is_supported
 from tracejit.core.array import Array, Uncommitted
 from tracejit.core.devices import default_place
 from tracejit.core.interpreter import current
+from tracejit.core.keyarray import KeyArray
 from tracejit.core.pytree import PyTreeDef
 from tracejit.core.scalars import PYTHON_SCALARS
 from tracejit.core.tracer import get_aval
@@ -69,6 +70,8 @@ def _container(x: Any, item: Any) -> Node:
         return Node("dict", keys, tuple([item(x[key]) for key in keys]))
     if x is None:
         return Node("none")
+    if kind is KeyArray:
+        return Node("holder", (KeyArray, "words"), (item(x.words),))
     raise UnsupportedStructure
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tracejit.core.errors import DTypeError, ShapeError, StructureError
+from tracejit.core.keyarray import KEY_DTYPE, key_leaves
 from tracejit.core.pytree import Partial, PyTreeDef, keystr, tree_flatten, tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Zero
@@ -53,9 +54,18 @@ def check_input(
     name: str, fun: Callable[..., Any], position: int, tree: Any, holomorphic: bool, allow_int: bool
 ) -> None:
     """Raise DTypeError unless one can differentiate in reverse by the leaves of an argument."""
-    for number, aval in enumerate(argument_avals(name, fun, [position], [tree])):
-        dtype = aval.dtype
-        if holomorphic and not is_complex(dtype):
+    avals = argument_avals(name, fun, [position], [tree])
+    keys = key_leaves(tree_flatten(tree)[1])
+    for number, (aval, is_key) in enumerate(zip(avals, keys, strict=True)):
+        dtype: Any = KEY_DTYPE if is_key else aval.dtype
+        if is_key:
+            if allow_int and not holomorphic:
+                continue
+            problem = (
+                "one cannot differentiate by keys; leave the argument out of argnums, or pass "
+                "allow_int=True for a derivative of dtype float0"
+            )
+        elif holomorphic and not is_complex(dtype):
             problem = "with holomorphic=True inputs must be complex"
         elif is_bool(dtype) or is_integer(dtype):
             if allow_int:

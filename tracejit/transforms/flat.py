@@ -11,6 +11,7 @@ import numpy as np
 
 from tracejit.core.array import Array, from_numpy
 from tracejit.core.errors import DTypeError, ShapeError, StructureError
+from tracejit.core.keyarray import WORDS, key_leaves
 from tracejit.core.pytree import (
     KeyPath,
     PyTreeDef,
@@ -22,6 +23,7 @@ from tracejit.core.pytree import (
 )
 from tracejit.core.scalars import PYTHON_SCALARS
 from tracejit.core.tracer import Tracer, get_aval
+from tracejit.core.treedef import is_whole
 from tracejit.core.zeros import Zero
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import float0, is_inexact
@@ -335,11 +337,22 @@ def flatten_like(name: str, what: str, tree: Any, like: Any, treedef: PyTreeDef)
     leaves, found = tree_flatten(tree)
     if found == treedef:
         return leaves
+    if treedef.has_whole:
+        # What belongs to keys is of dtype float0 and has their shape, not that of their words.
+        seen, as_seen = tree_flatten(tree, is_whole)
+        if as_seen == tree_flatten(like, is_whole)[1]:
+            return list(map(_of_words, seen, key_leaves(treedef)))
     path, got, wanted = (equality_errors(tree, like) or [((), str(found), str(treedef))])[0]
     raise StructureError(
         f"{name}: {what} must have the same structure; at {keystr(path) or 'the root'} there is "
         f"{got} where {wanted} is needed"
     )
+
+
+def _of_words(x: Any, is_key: bool) -> Any:
+    if is_key and isinstance(x, np.ndarray) and x.dtype == float0:
+        return np.zeros((*x.shape, WORDS), float0)
+    return x
 
 
 def paths_of(tree: Any) -> list[KeyPath]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.core.errors import DTypeError, ShapeError, StructureError
+from tracejit.core.keyarray import key_leaves
 from tracejit.core.pytree import KeyPath, flatten_axes, keystr, tree_flatten, tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.transforms.batching import batch_flat, force_axis
@@ -111,7 +112,8 @@ def vmap(
                 return f"{first.key}{keystr(tuple(rest))}"
             return leaf_path(fun, first.idx, tuple(rest))
 
-        axes, size = _size(axis_size, leaves, axes, called)
+        shown = _shapes(leaves, axes, key_leaves(treedef), called)
+        axes, size = _size(axis_size, shown, axes, called)
 
         def of_pair(args: Any, kwargs: Any) -> Any:
             return fun(*args, **kwargs)
@@ -121,8 +123,10 @@ def vmap(
         outs, natural = batch_flat(flat, size, axes, leaves, axis_name)
         wanted = _axes("vmap: out_axes", flat.out_treedef, out_axes)
         found = []
+        keys = key_leaves(flat.out_treedef)
         for number, (x, axis, to) in enumerate(zip(outs, natural, wanted, strict=True)):
-            found.append(_placed(x, axis, to, size, functools.partial(_result, flat, number)))
+            called_so = functools.partial(_result, flat, number)
+            found.append(_placed(x, axis, to, size, keys[number], called_so))
         return tree_unflatten(flat.out_treedef, found)
 
     made: Callable[..., Any] = mapped
@@ -140,18 +144,17 @@ def _axes(name: str, treedef: Any, axes: Any) -> list[int | None]:
     return found
 
 
-def _size(
-    axis_size: int | None,
+def _shapes(
     leaves: Sequence[Any],
     axes: Sequence[int | None],
+    keys: Sequence[bool],
     called: Callable[[int], str],
-) -> tuple[list[int | None], int]:
-    """Return the axes, counted from 0, and the one size of all mapped axes."""
-    found: list[int | None] = []
-    sizes: dict[int, int] = {}
-    for number, (x, axis) in enumerate(zip(leaves, axes, strict=True)):
+) -> list[tuple[int, ...]]:
+    """Return the shapes of arguments; of keys without the axis of their words."""
+    found: list[tuple[int, ...]] = []
+    for number, (x, axis, is_key) in enumerate(zip(leaves, axes, keys, strict=True)):
         if axis is None:
-            found.append(None)
+            found.append(())
             continue
         try:
             shape = get_aval(x).shape
@@ -160,6 +163,23 @@ def _size(
                 f"vmap: {called(number)} must be an array to be mapped over; got "
                 f"{type(x).__name__}. Use in_axes=None for what all samples share"
             ) from None
+        found.append(shape[:-1] if is_key else shape)
+    return found
+
+
+def _size(
+    axis_size: int | None,
+    shapes: Sequence[tuple[int, ...]],
+    axes: Sequence[int | None],
+    called: Callable[[int], str],
+) -> tuple[list[int | None], int]:
+    """Return the axes, counted from 0, and the one size of all mapped axes."""
+    found: list[int | None] = []
+    sizes: dict[int, int] = {}
+    for number, (shape, axis) in enumerate(zip(shapes, axes, strict=True)):
+        if axis is None:
+            found.append(None)
+            continue
         if not -len(shape) <= axis < len(shape):
             raise ShapeError(
                 f"vmap: {called(number)} has shape {shape}, so it has no axis {axis} to map over"
@@ -175,7 +195,7 @@ def _size(
     size = next(iter(sizes.values())) if axis_size is None else axis_size
     if any(other != size for other in sizes.values()):
         lines = [
-            f"  {called(number)} of shape {get_aval(leaves[number]).shape}: axis "
+            f"  {called(number)} of shape {shapes[number]}: axis "
             f"{found[number]} has size {length}"
             for number, length in sizes.items()
         ]
@@ -191,7 +211,14 @@ def _result(flat: FlatFunction, number: int) -> str:
     return f"result{keystr(path)}"
 
 
-def _placed(x: Any, axis: int | None, to: int | None, size: int, called: Callable[[], str]) -> Any:
+def _placed(
+    x: Any,
+    axis: int | None,
+    to: int | None,
+    size: int,
+    is_key: bool,
+    called: Callable[[], str],
+) -> Any:
     if to is None:
         if axis is not None:
             raise ShapeError(
@@ -199,7 +226,7 @@ def _placed(x: Any, axis: int | None, to: int | None, size: int, called: Callabl
                 "cannot be None"
             )
         return array_or_tracer(x)
-    rank = get_aval(x).ndim + (axis is None)
+    rank = get_aval(x).ndim + (axis is None) - is_key
     if not -rank <= to < rank:
         raise ShapeError(
             f"vmap: {called()} has rank {rank} with the axis of the samples; out_axes puts that "

@@ -14,9 +14,10 @@ code   words after it                matches
 5      --                            None
 6, 7   number                        a tuple, a list of so many
 8      number, keys                  a dict of these keys
+9      type, offset                  an object of that type, which holds one at the offset
 ====== ============================= ==================================================
 
-A *result program* has the codes 0 (the next output), 5, 6, 7 and 8.
+A *result program* has the codes 0 (the next output), 5, 6, 7, 8 and 9.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Code(IntEnum):
     TUPLE = 6
     LIST = 7
     DICT = 8
+    HOLDER = 9
 
 
 MATCH = """
@@ -66,7 +68,23 @@ entry:
     i64 <CODE.TUPLE>, label %tuple
     i64 <CODE.LIST>, label %list
     i64 <CODE.DICT>, label %dict
+    i64 <CODE.HOLDER>, label %holder.type
   ]
+
+holder.type:
+  %h.wanted = load ptr, ptr %p1
+  %h.offset = load i64, ptr %p2
+  store ptr %p3, ptr %state
+  %is.holder = icmp eq ptr %type, %h.wanted
+  br i1 %is.holder, label %holder.item, label %no
+holder.item:
+  %p.inside = getelementptr i8, ptr %x, i64 %h.offset
+  %inside = load ptr, ptr %p.inside
+  %is.set = icmp ne ptr %inside, null
+  br i1 %is.set, label %holder.match, label %no
+holder.match:
+  %inside.good = call i1 @match(ptr %inside, ptr %state)
+  ret i1 %inside.good
 
 object:
   %wanted = load ptr, ptr %p1
@@ -303,6 +321,7 @@ entry:
     i64 <CODE.TUPLE>, label %tuple
     i64 <CODE.LIST>, label %list
     i64 <CODE.DICT>, label %dict
+    i64 <CODE.HOLDER>, label %holder
   ]
 leaf:
   %made = load ptr, ptr %p.made
@@ -314,6 +333,26 @@ leaf:
 none:
   call void @Py_IncRef(ptr @object_none)
   ret ptr @object_none
+
+holder:
+  %h.type = load ptr, ptr %p1
+  %h.offset = load i64, ptr %p2
+  %p3 = getelementptr i64, ptr %cursor, i64 3
+  store ptr %p3, ptr %state
+  %h.item = call ptr @build(ptr %state)
+  %h.bad = icmp eq ptr %h.item, null
+  br i1 %h.bad, label %failed, label %h.make
+h.make:
+  %h.made = call ptr @PyType_GenericAlloc(ptr %h.type, i64 0)
+  %h.null = icmp eq ptr %h.made, null
+  br i1 %h.null, label %h.failed, label %h.put
+h.put:
+  %p.slot = getelementptr i8, ptr %h.made, i64 %h.offset
+  store ptr %h.item, ptr %p.slot
+  ret ptr %h.made
+h.failed:
+  call void @Py_DecRef(ptr %h.item)
+  ret ptr null
 
 <TUPLE><LIST>dict:
   %d.count = load i64, ptr %p1

@@ -157,6 +157,8 @@ class Record:
             words.append(Code.NONE)
         elif node.kind == "dict":
             words += [Code.DICT, len(node.key), *map(id, node.key)]
+        elif node.kind == "holder":
+            words += [Code.HOLDER, id(node.key[0]), slot_offset(*node.key)]
         else:
             words += [_SEQUENCES[node.kind], len(node.items)]
 
@@ -279,6 +281,10 @@ class NativeCalls:
     def is_right(self) -> bool:
         """Whether calls through a type of ours give what they should."""
 
+        class Holder:
+            __slots__ = ("item",)
+            item: Any
+
         class Echo:
             def __call__(self, *args: Any, **kwargs: Any) -> Any:
                 return "slow", args, kwargs
@@ -291,22 +297,28 @@ class NativeCalls:
         nodes = (
             Node("tuple", None, (Node("ndarray", (number, (3,))), Node("float"))),
             Node("dict", ("x", "y"), (Node("int"), Node("none"))),
-            Node("list", None, (Node("bool"),)),
+            Node("list", None, (Node("bool"), Node("holder", (Holder, "item"), (Node("int"),)))),
         )
+        holder = Holder()
+        holder.item = 5
         aval = object()
         out: Any = Result(aval, (2, 1), number, list)  # type: ignore[arg-type]
-        result = Node("dict", ("a",), (Node("tuple", None, (Node("array"), Node("none"))),))
+        held = Node("holder", (Holder, "item"), (Node("array"),))
+        result = Node("dict", ("a",), (Node("tuple", None, (held, Node("none"))),))
         record = Record(nodes, result, (out,), False, True)
         record.run_by(self._nothing, 0, ctypes.c_int64(1000))
-        args: Any = ((array, 0.5), {"x": -7, "y": None}, [True])
+        args: Any = ((array, 0.5), {"x": -7, "y": None}, [True, holder])
         if function(*args, z=1) != ("slow", args, {"z": 1}):
             return False
         self.install(function, [record])
-        wrong: Any = ((array, 0.5), {"x": -7, "y": None}, [1])
+        wrong: Any = ((array, 0.5), {"x": -7, "y": None}, [1, holder])
         if function(*wrong) != ("slow", wrong, {}):
             return False
         made = function(*args)["a"][0]
-        scalars = (ctypes.c_double.from_buffer(record.scalars).value, *record.scalars[1:3])
+        if type(made) is not Holder:
+            return False
+        made = made.item
+        scalars = (ctypes.c_double.from_buffer(record.scalars).value, *record.scalars[1:4])
         return (
             isinstance(made, self._array_type)
             and made.aval is aval
@@ -315,7 +327,7 @@ class NativeCalls:
             and made.buf.dtype is number
             and record.inputs[0] == array.ctypes.data
             and record.outputs[0] == made.buf.ctypes.data
-            and scalars == (0.5, -7, 1)
+            and scalars == (0.5, -7, 1, 5)
         )
 
 
