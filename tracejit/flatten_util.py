@@ -47,6 +47,11 @@ def ravel_pytree(pytree: Any) -> tuple[Any, Callable[[Any], Any]]:
     6.0
     """
     leaves, treedef = tree_flatten(pytree)
+    if treedef.has_whole:
+        raise DTypeError(
+            "ravel_pytree: keys are no numbers and cannot be parts of a vector; leave them out, or "
+            "take their words, tracejit.random.key_data(key)"
+        )
     leaves = [array_or_tracer(x) for x in leaves]
     avals = tuple(get_aval(x).strong() for x in leaves)
     if not leaves:

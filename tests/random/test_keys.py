@@ -222,6 +222,13 @@ def drawn(k: Any) -> Any:
 ROW = KEYS[0]
 TRANSFORMED: dict[str, tuple[Any, Any]] = {
     "jit to keys": (lambda: tj.jit(lambda k: [random.split(k)])(KEY), [random.split(KEY)]),
+    "vmap over seeds": (
+        lambda: tj.vmap(random.key)(np.arange(3)), tnp.stack([random.key(i) for i in range(3)])
+    ),
+    "custom_vmap": (
+        lambda: tj.vmap(tj.custom_batching.sequential_vmap(drawn))(ROW),
+        tnp.stack([drawn(k) for k in ROW]),
+    ),
     "jit makes a key": (lambda: tj.jit(random.key)(42), KEY),
     "vmap last axis": (
         lambda: tj.vmap(lambda k: k[0], in_axes=-1)(KEYS), random.clone(KEYS[0])
@@ -404,6 +411,7 @@ ERRORS: dict[str, tuple[Any, str]] = {
     "neg": (lambda: -KEYS, r"shape \(3, 4\)"),
     "less": (lambda: KEY < KEY, "a key is no number"),
     "bool": (lambda: bool(KEY), "a key is no number"),
+    "lax": (lambda: lax.sin(KEY), "Draw numbers with it"),
     "sin": (lambda: tnp.sin(KEY), "Draw numbers with it"),
     "numpy": (lambda: np.asarray(KEY), "key_data"),
     "mixed": (lambda: tnp.stack([KEY, tnp.ones(())]), "keys throughout or numbers throughout"),
@@ -417,6 +425,9 @@ ERRORS: dict[str, tuple[Any, str]] = {
     "seeds": (lambda: random.key(np.arange(3)), "integer scalar.*for several keys"),
     "key of a key": (lambda: random.key(KEY), "got a key"),
     "impl": (lambda: random.key(0, impl="rbg"), "threefry2x32.*got impl='rbg'"),
+    "ravel": (lambda: tj.flatten_util.ravel_pytree([KEY, 1.0]), "keys are no numbers"),
+    "swapped": (lambda: random.normal((2,), KEY), "got a key, which is the first argument"),
+    "jacfwd": (lambda: tj.jacfwd(drawn)(KEY), r"has dtype key<fry>"),
     "len": (lambda: len(KEY), "one key"),
     "iter": (lambda: list(KEY), "one key"),
     "index": (lambda: KEYS[0, 0, 0], r"too many indices.*\(3, 4\)"),

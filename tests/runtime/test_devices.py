@@ -203,7 +203,7 @@ def test_like_is_on_the_device_of_its_model(cuda: Any) -> None:
         lambda: tnp.tri(3), lambda: tnp.indices((2, 2)), lambda: tnp.identity(2),
         lambda: tnp.geomspace(1, 8, 4), lambda: tnp.logspace(0, 2, 3), lambda: tnp.mgrid[0:3],
         lambda: tnp.tril_indices(3)[0], lambda: tnp.frombuffer(b"12345678"),
-        lambda: tracejit.random.key(0),
+        lambda: tracejit.random.PRNGKey(0),
         lambda: tracejit.random.normal(tracejit.random.key(0), (3,)),
         lambda: tnp.sin(X), lambda: tnp.concatenate([X, X]), lambda: tnp.float32(2) * np.ones(2),
     ],

@@ -140,7 +140,8 @@ class KeyArray:
 
     def __repr__(self) -> str:
         words = self.words
-        text = str(np.asarray(words)) if hasattr(words, "buf") else repr(words)
+        known = isinstance(words, np.ndarray) or hasattr(words, "buf")
+        text = str(np.asarray(words)) if known else repr(words)
         return f"Array({self.shape}, dtype={self.dtype}) overlaying:\n{text}"
 
     # -------------------------------------------------------------- parts and shapes

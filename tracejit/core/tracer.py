@@ -18,6 +18,7 @@ from tracejit.core.errors import ConcretizationError, DTypeError, LeakedTracerEr
 from tracejit.core.interpreter import Interpreter, bottom
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
 from tracejit.core.source import describe
+from tracejit.core.treedef import is_whole
 from tracejit.core.zeros import Linear, NotLinearError
 from tracejit.ir.avals import ShapedArray
 
@@ -144,6 +145,8 @@ def get_aval(x: Any) -> ShapedArray:
     found = bottom().adopt(x)
     if found is not None:
         return found.aval.placeless
+    if is_whole(x):
+        x.__tracejit_array__()  # raises: says what to do with keys
     raise DTypeError(
         f"an operand must be an array or a scalar; got {type(x).__name__}: {str(x)[:60]!r}"
     )

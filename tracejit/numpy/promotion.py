@@ -17,6 +17,7 @@ from tracejit.core.array import Array, Uncommitted, from_numpy, host_array
 from tracejit.core.devices import default_place
 from tracejit.core.errors import DTypeError, ShapeError, TracejitError
 from tracejit.core.interpreter import bottom
+from tracejit.core.keyarray import KeyArray
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
 from tracejit.core.settings import current_settings, default_float
 from tracejit.core.tracer import Tracer, get_aval
@@ -435,6 +436,8 @@ def static_shape(name: str, shape: Any) -> tuple[int, ...]:
         return (shape,) if isinstance(shape, int) else tuple(shape)
     if isinstance(shape, Tracer):
         return (int(shape.__index__()),)
+    if isinstance(shape, KeyArray):
+        raise DTypeError(f"{name}: a shape is needed; got a key, which is the first argument")
     out = tuple(int(d.__index__()) for d in shape)
     if any(d < 0 for d in out):
         raise ShapeError(f"{name}: the lengths of the axes must not be negative; got {out}")

@@ -1,9 +1,14 @@
 """``tracejit.random``: pseudo-random numbers from explicit keys.
 
-A key is a pair of uint32 words; equal keys give equal numbers, on any device and for any number
-of threads.  :func:`key`, :func:`split`, :func:`fold_in`, :func:`bits`, :func:`uniform`,
-:func:`normal` and :func:`randint` give the bits that JAX gives with its default, partitionable
-threefry2x32.
+A key is made by :func:`key`: an array of shape ``()`` and dtype ``key<fry>``, which is no number
+and is a leaf of pytrees; ``split(key, n)`` has shape ``(n,)``.  Every function here takes such a
+key, or the two uint32 words that it is made of (:func:`key_data`), which is what :func:`PRNGKey`
+returns; the numbers are the same.  Every transformation takes keys: of the axes of an array of
+keys, those of :attr:`shape` count.
+
+Equal keys give equal numbers, on any device and for any number of threads.  :func:`key`,
+:func:`split`, :func:`fold_in`, :func:`bits`, :func:`uniform`, :func:`normal` and :func:`randint`
+give the bits that JAX gives with its default, partitionable threefry2x32.
 """
 
 from __future__ import annotations

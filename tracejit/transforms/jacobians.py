@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.core.errors import DTypeError
+from tracejit.core.keyarray import KEY_DTYPE, key_leaves
 from tracejit.core.pytree import tree_flatten, tree_unflatten
 from tracejit.core.tracer import get_aval
 from tracejit.core.zeros import Zero
@@ -129,10 +130,12 @@ def _chosen(trees: Any, argnums: Argnums) -> Any:
 def _check_forward_input(
     name: str, fun: Callable[..., Any], position: int, tree: Any, holomorphic: bool
 ) -> None:
-    for number, aval in enumerate(argument_avals(name, fun, [position], [tree])):
-        dtype = aval.dtype
-        if (is_complex if holomorphic else is_float)(dtype):
+    avals = argument_avals(name, fun, [position], [tree])
+    keys = key_leaves(tree_flatten(tree)[1])
+    for number, (aval, is_key) in enumerate(zip(avals, keys, strict=True)):
+        if (is_complex if holomorphic else is_float)(aval.dtype):
             continue
+        dtype: Any = KEY_DTYPE if is_key else aval.dtype
         where = leaf_path(fun, position, paths_of(tree)[number])
         wanted = (
             "with holomorphic=True inputs must be complex"
