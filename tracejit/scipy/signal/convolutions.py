@@ -1,4 +1,4 @@
-"""``tracejit.scipy.signal``: convolutions and correlations, directly or by Fourier transforms.
+"""Convolutions and correlations, directly or by Fourier transforms.
 
 The direct method is a sum of shifted windows, written out over the weights so that it is one
 kernel; with many weights a reduction of windows if their rows are short, else a loop over blocks of
