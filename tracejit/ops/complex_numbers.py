@@ -99,7 +99,7 @@ def _complex_dtype(x: np.dtype[Any], y: np.dtype[Any]) -> np.dtype[Any]:
 
 def _complex_impl(xp: Any, x: Any, y: Any) -> Any:
     out = xp.empty(np.broadcast_shapes(x.shape, y.shape), complex_of(x.dtype))
-    out.real, out.imag = x, y
+    out.real[...], out.imag[...] = x, y
     return out
 
 
