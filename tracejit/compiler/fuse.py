@@ -118,6 +118,7 @@ def decide(
             must.update(eq.outputs)
         elif eq.primitive.name == "sliding_windows":  # each element is in several
             must.update(a for a in eq.inputs if isinstance(a, Var))
+    _store_unshaped(program, opaque, must)
     full = _costs(program, opaque, must)
     paths = _paths(program, opaque, must, full, lanes)
     candidates = must | {v for v, at in paths.items() if _pays(full.get(v, 0.0), len(at))}
@@ -138,7 +139,23 @@ def decide(
             costs[v] = cost
             if n not in opaque and v in candidates and _pays(cost, len(paths.get(v, ()))):
                 chosen.add(v)
+    _store_unshaped(program, opaque, chosen)
     return chosen
+
+
+def _store_unshaped(program: Program, opaque: Set[int], stored: set[Var]) -> None:
+    """Add the operands of reshapes that are stored.
+
+    They then are computed over axes of their own, and the reshape is the same memory; else the
+    place of every element in its operand would be found by divisions.  Results of the program are
+    written where the caller wants them.
+    """
+    computed = {v for n, eq in enumerate(program.equations) if n not in opaque for v in eq.outputs}
+    for eq in reversed(program.equations):
+        a = eq.inputs[0] if eq.primitive.name == "reshape" else None
+        out = eq.outputs[0] if eq.outputs else None
+        if a in computed and out in stored and out not in program.outputs:
+            stored.add(a)  # type: ignore[arg-type]
 
 
 def _pays(cost: float, accesses: int) -> bool:

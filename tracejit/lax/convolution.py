@@ -174,8 +174,10 @@ def conv_general_dilated(
         out = _by_batches(windows, weights, batch_group_count, dtype)
     elif feature_group_count > 1:
         out = _by_features(windows, weights, feature_group_count, dtype)
+    elif spec.out_spec[1] == rank + 1:
+        out = _channels_last(windows, weights, dtype)
     else:
-        out = _product(windows, weights, (), dtype)
+        out = _channels_first(windows, weights, dtype)
     places = [0] * (rank + 2)
     for place, a in enumerate(spec.out_spec):
         places[a] = place
@@ -203,6 +205,29 @@ def _check_groups(
             f"conv_general_dilated: batch_group_count={batches} must divide the batch {count} and "
             f"the output channels {outputs}"
         )
+
+
+def _channels_first(windows: Any, weights: Any, dtype: Any) -> Any:
+    """Multiply so that windows and result are written along the last spatial dimension."""
+    rank = get_aval(weights).ndim - 2
+    inner = tuple(range(2 + rank, 2 + 2 * rank))
+    windows = shape.transpose(windows, (1, *inner, 0, *range(2, 2 + rank)))
+    summed = tuple(range(1 + rank))
+    numbers = ((tuple([a + 1 for a in summed]), summed), ((), ()))
+    out = contraction.dot_general(weights, windows, numbers, dtype)
+    return shape.transpose(out, (1, 0, *range(2, 2 + rank)))
+
+
+def _channels_last(windows: Any, weights: Any, dtype: Any) -> Any:
+    """Multiply so that windows and result are written along the channels."""
+    rank = get_aval(weights).ndim - 2
+    inner = tuple(range(2 + rank, 2 + 2 * rank))
+    windows = shape.transpose(windows, (0, *range(2, 2 + rank), *inner, 1))
+    weights = shape.transpose(weights, (*range(2, 2 + rank), 1, 0))
+    summed = tuple(range(1 + rank))
+    numbers = ((tuple([a + 1 + rank for a in summed]), summed), ((), ()))
+    out = contraction.dot_general(windows, weights, numbers, dtype)
+    return shape.transpose(out, (0, 1 + rank, *range(1, 1 + rank)))
 
 
 def _product(windows: Any, weights: Any, lanes: tuple[int, ...], dtype: Any) -> Any:

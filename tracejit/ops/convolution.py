@@ -7,6 +7,7 @@ that touch but do not overlap are a reshape.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from tracejit.ops.slicing import slice_
 __all__ = ["overlap_add", "sliding_windows"]
 
 INT64 = DTYPES["i64"]
+MOST_PLACES = 32
+"""Elements of a window up to which each is an expression of its own where windows are added."""
 Ints = tuple[int, ...]
 Index = tuple[Any, ...]
 
@@ -150,8 +153,8 @@ def _windows_impl(
 
 
 def _windows_transpose(ct: Any, x: Any, *, axes: Ints, **params: Any) -> tuple[Any]:
-    lengths = tuple([x.aval.shape[a] for a in axes])
-    return (overlap_add_p.bind(ct, axes=axes, lengths=lengths, **params),)
+    lengths = [x.aval.shape[a] for a in axes]
+    return (overlap_add(ct, axes, lengths, params["strides"], params["dilations"]),)
 
 
 def _moved(axes: Ints, b: int) -> Ints:
@@ -220,17 +223,33 @@ def overlap_add(
     ShapeError
         If these are not the windows of an array with such lengths.
     """
-    axes = tuple(axes)
-    shape = get_aval(x).shape
-    sizes = shape[len(shape) - len(axes) :]
-    return overlap_add_p.bind(
-        x,
-        axes=axes,
-        sizes=sizes,
-        lengths=tuple(lengths),
-        strides=(1,) * len(axes) if strides is None else tuple(strides),
-        dilations=(1,) * len(axes) if dilations is None else tuple(dilations),
+    axes, lengths = tuple(axes), tuple(lengths)
+    strides = (1,) * len(axes) if strides is None else tuple(strides)
+    dilations = (1,) * len(axes) if dilations is None else tuple(dilations)
+    first = get_aval(x).ndim - len(axes)
+    sizes = get_aval(x).shape[max(first, 0) :]
+    if len(axes) < 2:
+        return overlap_add_p.bind(
+            x, axes=axes, sizes=sizes, lengths=lengths, strides=strides, dilations=dilations
+        )
+    _added_shape(
+        get_aval(x), axes=axes, sizes=sizes, lengths=lengths, strides=strides, dilations=dilations
     )
+    # Axis by axis: as many terms as the sides of a window have elements, not as its area has.
+    # The windows' other axes wait in front, so that those of `x` that are last stay so.
+    rest = len(axes) - 1
+    for a, size, length, stride, dilation in zip(
+        axes, sizes, lengths, strides, dilations, strict=True
+    ):
+        # [*axes of x, size, *rest] -> [*rest, *axes of x, size] -> [*rest, *axes of x]
+        x = transpose(x, (*range(first + 1, first + 1 + rest), *range(first + 1)))
+        x = overlap_add_p.bind(
+            x, axes=(a + rest,), sizes=(size,), lengths=(length,), strides=(stride,),
+            dilations=(dilation,),
+        )  # fmt: skip
+        x = transpose(x, (*range(rest, rest + first), *range(rest)))
+        rest -= 1
+    return x
 
 
 def _added_shape(
@@ -303,6 +322,8 @@ def _added_lower(
     for a, length in zip(axes, lengths, strict=True):
         shape[a] = length
     zero = k.scalar(0, x.aval.dtype)
+    if math.prod(sizes) <= MOST_PLACES:
+        return _few_places(k, x, sizes, axes, strides, dilations)
 
     def term(index: Index) -> Any:
         """Return what one place of the windows adds to an element: 0 where it does not lie."""
@@ -330,6 +351,44 @@ def _added_lower(
 
     terms = k.loader(x.aval.update(shape=(*shape, *sizes)), term)
     return k.reduce("add", terms, tuple(range(rank, rank + len(axes))))
+
+
+def _few_places(
+    k: Any, x: Any, sizes: Ints, axes: Ints, strides: Ints, dilations: Ints
+) -> Callable[[Index], Any]:
+    """Add the places of the windows one by one, each shifted to where it lies.
+
+    Every one is an affine index within a box, of which the compiler can make branch-free regions;
+    within a reduction it would be tested for each element.
+    """
+    counts = x.aval.shape
+    rank = x.aval.ndim - len(axes)
+    zero = k.scalar(0, x.aval.dtype)
+
+    def shifted(index: Index, place: Ints) -> Any:
+        at, within, between = list(index[:rank]), [], []
+        for a, p, stride, dilation in zip(axes, place, strides, dilations, strict=True):
+            moved = k.add_index(index[a], -p * dilation)
+            within.append((moved, 0, (counts[a] - 1) * stride + 1))
+            at[a] = moved
+
+        def read() -> Any:
+            for a, stride in zip(axes, strides, strict=True):
+                if stride > 1:
+                    between.append((k.mod_index(at[a], stride), 0, 1))
+                    at[a] = k.floordiv_index(at[a], stride)
+            inner = (*at, *[k.add_index(k.zero, p) for p in place])
+            return k.inside(between, lambda: x(inner), lambda: zero)
+
+        return k.inside(within, read, lambda: zero)
+
+    def load(index: Index) -> Any:
+        first, *rest = [shifted(index, place) for place in _places(sizes)]
+        for value in rest:
+            first = k.apply("add", first, value)
+        return first
+
+    return load
 
 
 overlap_add_p: Primitive = define(
