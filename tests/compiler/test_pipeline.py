@@ -15,6 +15,7 @@ from tracejit.ir.plan import Copy, Launch, LibraryCall, all_steps
 from tracejit.ops.arithmetic import add, div, mul, sub
 from tracejit.ops.complex_numbers import abs_, conj
 from tracejit.ops.contraction import dot_general
+from tracejit.ops.convolution import sliding_windows
 from tracejit.ops.logical import eq, lt, select
 from tracejit.ops.shape import broadcast_in_dim, reduce_sum, reshape, transpose
 from tracejit.ops.slicing import concatenate, flip, pad, roll_axis, slice_
@@ -196,6 +197,17 @@ def test_complex_products_are_real_ones(check: Any, shapes: Any) -> None:
     numbers = (((x.ndim - 1,), (0,)), ((), ()))
     compiled = check(lambda x, y: [dot_general(x, y, numbers)], x, y)
     assert all(isinstance(step, Launch | LibraryCall) for step in compiled.plan.steps)
+
+
+def test_a_reshape_that_a_library_reads_costs_no_divisions(check: Any) -> None:
+    def f(x: Any, w: Any) -> list[Any]:
+        windows = sliding_windows(x, (0, 1), (3, 5))
+        return [dot_general(windows, w, (((2, 3), (0, 1)), ((), ())))]
+
+    compiled = check(f, array(30, 40), array(3, 5, 9))
+    assert any(isinstance(step, LibraryCall) for step in compiled.plan.steps)
+    assert "quot" not in compiled.loops
+    assert "rem" not in compiled.loops
 
 
 def test_outputs_that_are_inputs_constants_or_literals(check: Any) -> None:

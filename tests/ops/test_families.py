@@ -123,6 +123,7 @@ WINDOWS = [
     ((3, 4, 5), {"axes": (1, 2), "sizes": (2, 3), "strides": (1, 1), "dilations": (1, 1)}),
     ((7, 2, 9), {"axes": (2, 0), "sizes": (3, 2), "strides": (2, 3), "dilations": (2, 1)}),
     ((7,), {"axes": (0,), "sizes": (2,), "strides": (3,), "dilations": (4,)}),
+    ((2, 9, 8), {"axes": (1, 2), "sizes": (6, 7), "strides": (2, 1), "dilations": (1, 1)}),
     ((2, 3), {"axes": (1,), "sizes": (4,), "strides": (1,), "dilations": (1,)}),
     ((2, 3), {"axes": (), "sizes": (), "strides": (), "dilations": ()}),
 ]

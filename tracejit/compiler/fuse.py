@@ -155,7 +155,7 @@ def _store_unshaped(program: Program, opaque: Set[int], stored: set[Var]) -> Non
         a = eq.inputs[0] if eq.primitive.name == "reshape" else None
         out = eq.outputs[0] if eq.outputs else None
         if a in computed and out in stored and out not in program.outputs:
-            stored.add(a)  # type: ignore[arg-type]
+            stored.add(a)
 
 
 def _pays(cost: float, accesses: int) -> bool:

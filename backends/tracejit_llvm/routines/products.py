@@ -1,4 +1,4 @@
-"""Matrix products: by tiles of our own while one fits a cache, else by BLAS.
+"""Matrix products: by tiles of our own while one fits a cache or is thin, else by BLAS.
 
 Ours share the rows of one product between threads in blocks of fixed length, so the bits do not
 depend on their number.
@@ -14,6 +14,7 @@ import numpy as np
 
 from tracejit_llvm.blas import BLAS, blas_text, linear_symbols
 from tracejit_llvm.routines.calls import LibraryFunction, LibraryStep, LibrarySteps
+from tracejit_llvm.routines.dots import COLUMNS, dots_text
 from tracejit_llvm.routines.tiles import LONGEST_PANEL, Tiles
 
 __all__ = ["product_steps", "tiled_text"]
@@ -22,6 +23,8 @@ BLOCK = 64
 """Rows of a block, for which strips of `b` are packed."""
 MOST = 256**3
 """Multiplications of one product up to which it is done here."""
+FEW = 32
+"""Rows of one operand, or terms of the sums, up to which any product is done here."""
 
 
 def product_steps(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps:
@@ -34,9 +37,15 @@ def product_steps(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps
     dtype : dtype
         float32 or float64.
     """
-    batch, m, n, k, _, across = params
+    batch, m, n, k, turned, across = params
     each = 0.01 * dtype.itemsize / 8
-    if m * n * k > MOST or (across and k > LONGEST_PANEL):
+    if across and not turned and k > LONGEST_PANEL and min(m, n) <= FEW:
+        groups = max(-(-n // COLUMNS), 1)
+        function = LibraryFunction(dots_text, (dtype.name, _is_wide()), "dots")
+        cost = batch * (20.0 + m * n * k * each)
+        step = LibraryStep(function, (0, 1, 2), (*params, groups), batch * groups, cost)
+        return LibrarySteps((step,))
+    if (m * n * k > MOST and k > FEW) or (across and k > LONGEST_PANEL):
         function = LibraryFunction(blas_text, (dtype.name,), BLAS[dtype.name], linear_symbols)
         step = LibraryStep(function, (0, 1, 2), params, batch, batch * m * n * k * each, False)
         return LibrarySteps((step,))
