@@ -21,6 +21,7 @@ from tracejit import (
     sharding,
     tree,
     tree_util,
+    typing,
 )
 from tracejit.control import checkpoint_policies
 from tracejit.control.callbacks import io_callback, pure_callback
@@ -163,6 +164,7 @@ __all__ = [
     "tree",
     "tree_util",
     "typeof",
+    "typing",
     "value_and_grad",
     "vjp",
     "vmap",

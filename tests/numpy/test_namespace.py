@@ -16,6 +16,7 @@ import tracejit.numpy as tnp
 from tracejit.core.array import Array
 from tracejit.core.interpreter import bottom
 from tracejit.numpy.absent import ABSENT
+from tracejit.transforms.abstract import ShapeDtypeStruct
 from tracejit.transforms.derivatives import grad
 from tracejit.transforms.stage import evaluate, stage
 from tracejit.transforms.vectorize import vmap
@@ -394,3 +395,20 @@ def test_einsum_takes_its_path() -> None:
 
 def test_devices_are_those_of_the_runtime() -> None:
     assert tuple(bottom().devices()) == tnp.__array_namespace_info__().devices()
+
+
+def test_what_jax_takes_beyond_numpy() -> None:
+    x = X.astype(np.float32)
+    for f in (tnp.matmul, tnp.dot, tnp.inner, tnp.tensordot, tnp.vecdot):
+        args = (x, x.T) if f in (tnp.matmul, tnp.dot) else (x[0], x[0])
+        more = {"axes": 1} if f is tnp.tensordot else {}
+        found = f(*args, precision="highest", preferred_element_type=tnp.float64, **more)
+        assert found.dtype == np.float64
+        wide = [v.astype(np.float64) for v in args]
+        np.testing.assert_allclose(found, np.dot(*wide), rtol=1e-12)
+    assert tnp.vdot(X, X, precision=None) == pytest.approx(np.vdot(X, X))
+    described = ShapeDtypeStruct((2, 3), np.dtype("float32"))
+    assert tnp.zeros_like(described).aval == tnp.zeros((2, 3), "float32").aval
+    assert tnp.full_like(described, 2, shape=(4,)).tolist() == [2.0] * 4
+    assert tnp.iscomplexobj(tnp.complex64)
+    assert not tnp.iscomplexobj(tnp.float32)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tracejit.numpy as tnp
 from tracejit.core.array import Array, from_numpy
 from tracejit.core.errors import (
     ConcretizationError,
@@ -261,3 +262,11 @@ def test_an_int_that_int64_does_not_hold() -> None:
         assert plus(2**63).dtype == np.uint64
         assert plus(3).dtype == np.int64
         assert times(2**63) == 2.0**64
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_constants_of_16_bits_that_are_not_whole(name: str) -> None:
+    """Kernels take constants as doubles, which is no way for what the machine has no numbers of."""
+    x = tnp.asarray([1.0, 2.0, -4.0], name)
+    for f in (lambda v: v * 0.1 + 0.3, lambda v: tnp.full((2,), 0.1, v.dtype)):
+        assert np.asarray(jit(f)(x)).tobytes() == np.asarray(f(x)).tobytes()

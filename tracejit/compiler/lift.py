@@ -103,7 +103,8 @@ class _Lifter:
             if -(2**62) < value < 2**62:
                 return s.raw("affine", (), e.dtype, (self.integer(value), ()))
             return e
-        if is_float(e.dtype) and not _telling(value):
+        # What is passed is a double, and 16 bits are no number to the machine: they stay constants.
+        if is_float(e.dtype) and e.dtype.itemsize > 2 and not _telling(value):
             key = (e.attr.text, e.dtype)
             if key not in self.floats:
                 self.floats[key] = len(self.floats)

@@ -20,6 +20,7 @@ from tracejit.core.keyarray import KeyArray, holds_keys
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
 from tracejit.core.settings import default_float
 from tracejit.core.tracer import Tracer, get_aval
+from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_inexact, is_integer
 from tracejit.numpy.division import power
 from tracejit.numpy.promotion import (
@@ -48,6 +49,7 @@ from tracejit.ops.logical import eq, ge, select
 from tracejit.ops.shape import broadcast_in_dim, reshape
 from tracejit.ops.shape import full as full_op
 from tracejit.ops.slicing import concatenate
+from tracejit.transforms.abstract import ShapeDtypeStruct
 
 __all__ = [
     "F64", "I64", "arange", "array", "asarray", "ascontiguousarray", "astype", "copy",
@@ -250,8 +252,11 @@ def empty(
 
 
 def _like(a: Any, value: Any, dtype: Any, shape: Any, device: Any) -> Any:
-    x = operand(a)
-    aval = get_aval(x)
+    if isinstance(a, ShapeDtypeStruct):
+        x, aval = a, ShapedArray(a.shape, a.dtype)
+    else:
+        x = operand(a)
+        aval = get_aval(x)
     target = aval.shape if shape is None else static_shape("full_like", shape)
     if device is None and isinstance(x, (Array, Tracer)):
         device = device_at(place_behind(x))

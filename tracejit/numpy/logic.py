@@ -182,7 +182,10 @@ def iscomplex(x: Any) -> Any:
 
 
 def iscomplexobj(x: Any) -> bool:
-    """As :func:`numpy.iscomplexobj`."""
+    """As :func:`numpy.iscomplexobj`; of a type, whether its elements are complex."""
+    kind = getattr(x, "dtype", None)
+    if isinstance(kind, np.dtype):
+        return kind.kind == "c"
     return is_complex(get_aval(operand(x)).dtype)
 
 

@@ -42,16 +42,30 @@ __all__ = [
 I64 = DTYPES["i64"]
 
 
-def _pair(x: Any, y: Any) -> list[Any]:
-    return arrays_of(promote_operands([operand(x), operand(y)]))
+def _pair(x: Any, y: Any, precision: Any = None, dtype: Any = None) -> list[Any]:
+    """Return operands of one dtype, or of `dtype`; the precision is full anyway."""
+    del precision
+    pair = arrays_of(promote_operands([operand(x), operand(y)]))
+    return pair if dtype is None else [cast(v, canonical(dtype)) for v in pair]
 
 
-def matmul(x1: Any, x2: Any, /, out: None = None, *, dtype: Any = None) -> Any:
-    """As :func:`numpy.matmul`: products of stacks of matrices."""
+def matmul(
+    x1: Any,
+    x2: Any,
+    /,
+    out: None = None,
+    *,
+    dtype: Any = None,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
+    """As :func:`numpy.matmul`: products of stacks of matrices.
+
+    `precision` and `preferred_element_type` are JAX's: products are in full precision anyway, and
+    the other is what `dtype` is.
+    """
     no_out("matmul", out)
-    x, y = _pair(x1, x2)
-    if dtype is not None:
-        x, y = cast(x, canonical(dtype)), cast(y, canonical(dtype))
+    x, y = _pair(x1, x2, precision, dtype if dtype is not None else preferred_element_type)
     a, b = get_aval(x).shape, get_aval(y).shape
     if not a or not b:
         raise ShapeError(f"matmul: rank 1 at least; got shapes {a} and {b}; use * for scalars")
@@ -80,10 +94,13 @@ def matmul(x1: Any, x2: Any, /, out: None = None, *, dtype: Any = None) -> Any:
     return dot_general(x, y, (((n + 1,), (n,)), (lanes, lanes)))
 
 
-def dot(a: Any, b: Any, out: None = None) -> Any:
+def dot(
+    a: Any, b: Any, out: None = None, *, precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:  # fmt: skip
     """As :func:`numpy.dot`."""
     no_out("dot", out)
-    x, y = _pair(a, b)
+    x, y = _pair(a, b, precision, preferred_element_type)
     m, n = get_aval(x).shape, get_aval(y).shape
     if not m or not n:
         return multiply(x, y)
@@ -93,15 +110,21 @@ def dot(a: Any, b: Any, out: None = None) -> Any:
     return dot_general(x, y, (((len(m) - 1,), (axis,)), ((), ())))
 
 
-def vdot(a: Any, b: Any) -> Any:
+def vdot(
+    a: Any, b: Any, *, precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:  # fmt: skip
     """As :func:`numpy.vdot`."""
-    x, y = _pair(a, b)
+    x, y = _pair(a, b, precision, preferred_element_type)
     return dot(conj(_flat(x)) if is_complex(get_aval(x).dtype) else _flat(x), _flat(y))
 
 
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+def vecdot(
+    x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:  # fmt: skip
     """As :func:`numpy.vecdot`."""
-    x, y = _pair(x1, x2)
+    x, y = _pair(x1, x2, precision, preferred_element_type)
     x, y = moveaxis(conj(x), axis, -1), moveaxis(y, axis, -1)
     return _einsum("...i,...i->...", [x, y])
 
@@ -129,9 +152,12 @@ def _matrix_and_vector(name: str, matrix: Any, vector: Any) -> list[Any]:
     return [x, y]
 
 
-def inner(a: Any, b: Any) -> Any:
+def inner(
+    a: Any, b: Any, *, precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:  # fmt: skip
     """As :func:`numpy.inner`."""
-    x, y = _pair(a, b)
+    x, y = _pair(a, b, precision, preferred_element_type)
     m, n = get_aval(x).shape, get_aval(y).shape
     if not m or not n:
         return multiply(x, y)
@@ -152,9 +178,12 @@ def _flat(x: Any) -> Any:
     return reshape(x, (get_aval(x).size,))
 
 
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+def tensordot(
+    a: Any, b: Any, axes: Any = 2, *, precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:  # fmt: skip
     """As :func:`numpy.tensordot`."""
-    x, y = _pair(a, b)
+    x, y = _pair(a, b, precision, preferred_element_type)
     m, n = get_aval(x).shape, get_aval(y).shape
     if isinstance(axes, (int, np.integer)):
         count = int(axes)

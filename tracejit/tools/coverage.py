@@ -25,7 +25,6 @@ _NOT_HERE = {
     "jax.ffi": "code of XLA; pure_callback calls foreign functions",
     "jax.interpreters": "the internals of JAX; ours are tracejit.transforms and tracejit.compiler",
     "jax.distributed": "one process",
-    "jax.experimental.checkify": "settings(debug_nans=True) and debug.callback find what is wrong",
 }
 
 
