@@ -63,6 +63,9 @@ def test_imports_mean_ours_and_back() -> None:
         seen = []
         jit(lambda v: seen.append((isinstance(v, Array), isinstance(v, Tracer))))(x)
         assert seen == [(True, True)]
+        kind = jax.typeof(x)
+        assert (kind.shape, kind.dtype, kind.sharding.mesh.empty) == ((3,), x.dtype, True)
+        assert jnp.zeros_like(kind).shape == (3,)
         assert float(jax.grad(lambda v: jnp.sum(v**2))(x)[2]) == 4.0
         assert random.normal(random.key(0), (2,)).shape == (2,)
 

@@ -289,3 +289,10 @@ def test_operands_are_pytrees() -> None:
 def test_errors(call: Callable[[], Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_the_operand_by_name() -> None:
+    assert float(cond(True, lambda x: x["a"] + 1, lambda x: x["a"], operand={"a": 2.0})) == 3.0
+    assert cond(False, lambda x: 1.0, lambda x: 2.0 if x is None else 3.0, operand=None) == 2.0
+    with pytest.raises(StructureError, match="not both"):
+        cond(True, lambda x: x, lambda x: x, 1.0, operand=1.0)

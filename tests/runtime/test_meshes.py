@@ -160,3 +160,10 @@ def test_specs_travel() -> None:
     sharding = NamedSharding(ONE, P("x", None))
     found = pickle.loads(pickle.dumps(sharding.spec))
     assert found == sharding.spec
+
+
+def test_a_picture_of_one_device(capsys: pytest.CaptureFixture[str]) -> None:
+    tracejit.debug.visualize_array_sharding(tnp.ones((4, 4)))
+    assert capsys.readouterr().out == "┌───────┐\n│ CPU 0 │\n└───────┘\n"
+    with pytest.raises(ShapeError, match="rank must be 1 or 2; got 3"):
+        tracejit.debug.visualize_array_sharding(tnp.ones((1, 1, 1)))

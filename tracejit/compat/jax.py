@@ -7,10 +7,11 @@ So that programs and libraries written for JAX run unchanged::
     import jax, jax.numpy as jnp, optax
 
 ``jax.X.Y`` is ``tracejit.X.Y`` with few additions: ``jax.Array`` has traced arrays as instances,
-too, ``jax.config`` sets what we have a setting for, and ``jax.__version__`` is the version whose
-names we follow.  Types are ours: Python floats are float64 and integers int64, as with
-``jax_enable_x64``; NumPy's promotion holds.  What JAX does not document is not here
-(``jax._src``, ``jax.interpreters``, ``jax.extend``), nor what compiles for its compiler.
+too, ``jax.typeof(x)`` has a sharding, ``jax.config`` sets what we have a setting for, and
+``jax.__version__`` is the version whose names we follow.  Types are ours: Python floats are float64
+and integers int64, as with ``jax_enable_x64``; NumPy's promotion holds.  What JAX does not document
+is not here (``jax._src``, ``jax.interpreters``, ``jax.extend``), nor what compiles for its
+compiler.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tracejit.compat.jax_config import Config, checking_leaks, debug_nans, enable_x64
 from tracejit.core.array import Array
-from tracejit.core.tracer import Tracer
+from tracejit.core.shardings import Mesh, NamedSharding, PartitionSpec
+from tracejit.core.tracer import Tracer, get_aval
 from tracejit.runtime.jit import jit
 from tracejit.runtime.meshes import shard_map
+from tracejit.transforms.abstract import ShapeDtypeStruct
 
 __all__ = ["install", "installed", "uninstall"]
 
@@ -54,6 +59,26 @@ _AnyArray.register(Tracer)
 _AnyArray.__name__ = _AnyArray.__qualname__ = "Array"
 
 
+_NO_MESH = NamedSharding(Mesh(np.empty(0, object), "none"), PartitionSpec())
+
+
+class _Type(ShapeDtypeStruct):
+    """What ``jax.typeof`` returns: shape, dtype, and the sharding, which is on no mesh."""
+
+    __slots__ = ()
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """A sharding whose mesh is empty, as JAX's is of an array that was not spread."""
+        return _NO_MESH
+
+
+def _typeof(x: Any) -> _Type:
+    """Return the type of an array, traced or not."""
+    aval = get_aval(x)
+    return _Type(aval.shape, aval.dtype, weak_type=aval.weak)
+
+
 def _additions() -> dict[str, dict[str, Any]]:
     """Return what modules have that ours have not, by name."""
     version = ".".join(map(str, VERSION))
@@ -67,6 +92,7 @@ def _additions() -> dict[str, dict[str, Any]]:
             "config": Config(),
             "debug_nans": debug_nans,
             "enable_x64": enable_x64,
+            "typeof": _typeof,
         },
         "jax.numpy": {"ndarray": _AnyArray},
         "jax.experimental": {"enable_x64": enable_x64},

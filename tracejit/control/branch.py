@@ -48,8 +48,15 @@ __all__ = ["cond", "cond_p", "switch"]
 INDEX = DTYPES["i32"]
 
 
+_NOTHING = object()
+
+
 def cond(
-    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any
+    pred: Any,
+    true_fun: Callable[..., Any],
+    false_fun: Callable[..., Any],
+    *operands: Any,
+    operand: Any = _NOTHING,
 ) -> Any:
     """Run one of two functions.
 
@@ -62,6 +69,8 @@ def cond(
         returns takes the dtype that the other returns.
     *operands : pytrees of arrays
         The arguments.
+    operand : pytree of arrays, optional
+        The argument, if it is one: another way to say it, of older programs.
 
     Returns
     -------
@@ -86,6 +95,10 @@ def cond(
     --------
     switch : for more than two.
     """
+    if operand is not _NOTHING:
+        if operands:
+            raise StructureError("cond: give the operands, or operand=..., not both")
+        operands = (operand,)
     for name, fun in (("true_fun", true_fun), ("false_fun", false_fun)):
         if not callable(fun):
             raise StructureError(

@@ -121,6 +121,11 @@ class Mesh(contextlib.ContextDecorator):
         return not self.size
 
     @property
+    def are_all_axes_explicit(self) -> bool:
+        """False: a partitioner chooses what there is to choose, which is nothing."""
+        return False
+
+    @property
     def device_ids(self) -> np.ndarray[Any, Any]:
         """Numbers of the devices."""
         ids = [d.id for d in self.devices.flat]

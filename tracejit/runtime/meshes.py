@@ -34,7 +34,7 @@ from tracejit.transforms.vectorize import vmap
 
 __all__ = [
     "create_device_mesh", "get_mesh", "make_mesh", "pmap", "set_mesh", "shard_map",
-    "with_sharding_constraint",
+    "visualize_array_sharding", "with_sharding_constraint",
 ]  # fmt: skip
 
 
@@ -160,6 +160,31 @@ def with_sharding_constraint(x: Any, shardings: Any) -> Any:
         where.shard_shape(get_aval(leaf).shape)
         out.append(device_put(leaf, where))
     return tree_unflatten(treedef, out)
+
+
+def visualize_array_sharding(arr: Any, **how: Any) -> None:
+    """Print which device has which part of an array: a box, for one device has it whole.
+
+    Parameters
+    ----------
+    arr : Array
+        Of rank 1 or 2.
+    **how
+        What JAX takes for colours and sizes; of no effect.
+
+    Raises
+    ------
+    ShapeError
+        If the rank is another.
+    """
+    del how
+    rank = get_aval(arr).ndim
+    if rank not in (1, 2):
+        raise ShapeError(f"visualize_array_sharding: the rank must be 1 or 2; got {rank}")
+    device = array_or_tracer(arr).sharding.device
+    text = f" {device.platform.upper()} {device.id} "
+    line = "─" * len(text)
+    print(f"┌{line}┐\n│{text}│\n└{line}┘")
 
 
 # --------------------------------------------------------------------------- mapped functions
