@@ -10,11 +10,12 @@ from tracejit.scipy import (
     optimize,
     signal,
     sparse,
+    spatial,
     special,
     stats,
 )
 
 __all__ = [
     "cluster", "fft", "integrate", "interpolate", "linalg", "ndimage", "optimize", "signal",
-    "sparse", "special", "stats",
+    "sparse", "spatial", "special", "stats",
 ]  # fmt: skip
