@@ -428,6 +428,7 @@ ERRORS: dict[str, tuple[Any, str]] = {
     "ravel": (lambda: tj.flatten_util.ravel_pytree([KEY, 1.0]), "keys are no numbers"),
     "swapped": (lambda: random.normal((2,), KEY), "got a key, which is the first argument"),
     "jacfwd": (lambda: tj.jacfwd(drawn)(KEY), r"has dtype key<fry>"),
+    "set": (lambda: setattr(KEY, "words", RAW), "keys are immutable"),
     "len": (lambda: len(KEY), "one key"),
     "iter": (lambda: list(KEY), "one key"),
     "index": (lambda: KEYS[0, 0, 0], r"too many indices.*\(3, 4\)"),

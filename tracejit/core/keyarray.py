@@ -89,8 +89,18 @@ class KeyArray:
     __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
 
+    words: Any
+
     def __init__(self, words: Any) -> None:
-        self.words = words
+        _set_words(self, words)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise DTypeError(f"keys are immutable; cannot set {name!r}")
+
+    __delattr__ = __setattr__  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KeyArray, (self.words,)
 
     # ------------------------------------------------------------------ what it is
 
@@ -252,6 +262,7 @@ class KeyArray:
 
 
 _ALL = slice(None)
+_set_words = KeyArray.__dict__["words"].__set__
 
 
 def _filled(size: int, shape: tuple[int, ...]) -> tuple[int, ...]:
