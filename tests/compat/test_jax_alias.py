@@ -195,3 +195,40 @@ def test_optax_fits_a_line(name: str) -> None:
         np.testing.assert_allclose(params["b"], 0.25, atol=0.02)
         """
     )
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jaxopt") is None, reason="jaxopt is not installed")
+def test_jaxopt_solves_and_differentiates() -> None:
+    """Solvers of another public library, and the derivative of a solution."""
+    run(
+        """
+        import warnings
+        import tracejit.compat.jax as alias
+        alias.install()
+        import jax, jax.numpy as jnp, numpy as np
+        warnings.simplefilter("ignore")
+        import jaxopt
+
+        rng = np.random.default_rng(0)
+        xs, wanted = rng.normal(size=(50, 4)), np.array([1.0, -2.0, 3.0, 0.5])
+        ys = xs @ wanted
+
+        def loss(w, ridge=0.0):
+            return jnp.mean((xs @ w - ys) ** 2) + ridge * jnp.sum(w**2)
+
+        def residual(w):
+            return xs @ w - ys
+
+        for solver in (jaxopt.LBFGS(loss), jaxopt.GaussNewton(residual)):
+            np.testing.assert_allclose(solver.run(jnp.zeros(4)).params, wanted, atol=1e-3)
+
+        def solved(ridge):
+            return jaxopt.GradientDescent(loss, maxiter=500, tol=1e-10).run(jnp.zeros(4), ridge)
+
+        found = jax.grad(lambda r: jnp.sum(solved(r).params))(0.1)
+        gram, right = xs.T @ xs / 50, xs.T @ ys / 50
+        matrix = gram + 0.1 * np.eye(4)
+        expected = -np.sum(np.linalg.solve(matrix, np.linalg.solve(matrix, right)))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+        """
+    )
