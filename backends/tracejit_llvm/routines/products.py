@@ -1,7 +1,7 @@
 """Matrix products: by tiles of our own while one fits a cache or is thin, else by BLAS.
 
-Ours share the rows of one product between threads in blocks of fixed length, so the bits do not
-depend on their number.
+Ours share one product between threads in blocks of fixed size, so the bits do not depend on their
+number.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ __all__ = ["product_steps", "tiled_text"]
 
 BLOCK = 64
 """Rows of a block, for which strips of `b` are packed."""
+WIDTH = 1536
+"""Columns of a block: whole strips, whatever the dtype and the vectors."""
 MOST = 256**3
 """Multiplications of one product up to which it is done here."""
 FEW = 32
-"""Rows of one operand, or terms of the sums, up to which any product is done here."""
+"""The least of the three lengths, up to which any product is done here."""
 
 
 def product_steps(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps:
@@ -45,15 +47,19 @@ def product_steps(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps
         cost = batch * (20.0 + m * n * k * each)
         step = LibraryStep(function, (0, 1, 2), (*params, groups), batch * groups, cost)
         return LibrarySteps((step,))
-    if (m * n * k > MOST and k > FEW) or (across and k > LONGEST_PANEL):
+    if (m * n * k > MOST and min(m, n, k) > FEW) or (across and k > LONGEST_PANEL):
         function = LibraryFunction(blas_text, (dtype.name,), BLAS[dtype.name], linear_symbols)
         step = LibraryStep(function, (0, 1, 2), params, batch, batch * m * n * k * each, False)
         return LibrarySteps((step,))
-    blocks = max(-(-m // BLOCK), 1)
+    blocks, pieces = max(-(-m // BLOCK), 1), max(-(-n // WIDTH), 1)
     function = LibraryFunction(tiled_text, (dtype.name, _is_wide()), "tiled")
     cost = batch * (20.0 + m * n * k * each)
     return LibrarySteps(
-        (LibraryStep(function, (0, 1, 2), (*params, blocks), batch * blocks, cost),)
+        (
+            LibraryStep(
+                function, (0, 1, 2), (*params, blocks, pieces), batch * blocks * pieces, cost
+            ),
+        )
     )
 
 
@@ -66,7 +72,7 @@ def tiled_text(name: str, wide: bool) -> str:
     """Return the module of ``@tiled``, which has the signature of a kernel.
 
     Its rows are the blocks of all products; its sizes are those of the library call, then the
-    number of blocks of one product.
+    numbers of blocks of one product down and across.
 
     Parameters
     ----------
@@ -76,14 +82,14 @@ def tiled_text(name: str, wide: bool) -> str:
         See :class:`~tracejit_llvm.routines.tiles.Tiles`.
     """
     tiles = Tiles(name, {"float32": "float", "float64": "double"}[name], wide)
-    numbers = ("m", "n", "k", "ta", "tb", "blocks")
+    numbers = ("m", "n", "k", "ta", "tb", "blocks", "pieces")
     loads = "".join(
         f"  %p.{x} = getelementptr i64, ptr %sizes, i64 {n}\n  %{x} = load i64, ptr %p.{x}\n"
         for n, x in enumerate(numbers, 1)
     )
     return (
         tiles.text() + _TEXT.replace("SCALAR", tiles.scalar).replace("NAME", name)
-        .replace("LOADS", loads).replace("BLOCK", str(BLOCK))
+        .replace("LOADS", loads).replace("BLOCK", str(BLOCK)).replace("WIDTH", str(WIDTH))
     )  # fmt: skip
 
 
@@ -102,6 +108,7 @@ LOADS
   %across = icmp ne i64 %tb, 0
   %a.row = select i1 %turned, i64 1, i64 %k
   %a.column = select i1 %turned, i64 %m, i64 1
+  %b.column = select i1 %across, i64 %k, i64 1
   %mk = mul i64 %m, %k
   %kn = mul i64 %k, %n
   %mn = mul i64 %m, %n
@@ -111,23 +118,32 @@ head:
   %more = icmp slt i64 %i, %end
   br i1 %more, label %body, label %done
 body:
-  %which = udiv i64 %i, %blocks
+  %pair = udiv i64 %i, %pieces
+  %past = mul i64 %pair, %pieces
+  %piece = sub i64 %i, %past
+  %which = udiv i64 %pair, %blocks
   %before = mul i64 %which, %blocks
-  %block = sub i64 %i, %before
+  %block = sub i64 %pair, %before
+  %j = mul i64 %piece, WIDTH
+  %room = sub i64 %n, %j
+  %columns = call i64 @llvm.smin.i64(i64 %room, i64 WIDTH)
+  %bj = mul i64 %j, %b.column
   %first = mul i64 %block, BLOCK
   %left = sub i64 %m, %first
   %rows = call i64 @llvm.smin.i64(i64 %left, i64 BLOCK)
   %ao = mul i64 %which, %mk
-  %bo = mul i64 %which, %kn
+  %bo0 = mul i64 %which, %kn
+  %bo = add i64 %bo0, %bj
   %co = mul i64 %which, %mn
   %ar = mul i64 %first, %a.row
   %cr = mul i64 %first, %n
   %aor = add i64 %ao, %ar
-  %cor = add i64 %co, %cr
+  %cor0 = add i64 %co, %cr
+  %cor = add i64 %cor0, %j
   %ai = getelementptr SCALAR, ptr %a, i64 %aor
   %bi = getelementptr SCALAR, ptr %b, i64 %bo
   %ci = getelementptr SCALAR, ptr %c, i64 %cor
-  call void @product_NAME(ptr %ai, ptr %bi, ptr %ci, i64 %a.row, i64 %a.column, i64 %rows, i64 %n, i64 %k, i1 %across)
+  call void @product_NAME(ptr %ai, ptr %bi, ptr %ci, i64 %a.row, i64 %a.column, i64 %rows, i64 %columns, i64 %n, i64 %k, i1 %across)
   %i1 = add i64 %i, 1
   br label %head
 done:

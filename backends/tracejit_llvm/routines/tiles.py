@@ -47,8 +47,9 @@ class Tiles:
         """Return the text of ``@product_NAME`` and of what it calls.
 
         Its arguments are pointers `a`, `b`, `c`, the strides ``a.row`` and ``a.column`` of `a`, the
-        lengths `m`, `n`, `k`, and whether `b` lies as ``[n, k]``.  It writes the row-major
-        ``c[m, n]``.  Strips of more than :data:`LONGEST_PANEL` rows cannot be packed.
+        lengths `m` and `n`, the length of a row of `c` (and of `b`) of which these are `n` columns,
+        `k`, and whether `b` lies as ``[n, k]``.  It writes the row-major ``c[m, n]``.
+        Strips of more than :data:`LONGEST_PANEL` rows cannot be packed.
         """
         parts = [self._declarations()]
         for vectors in range(1, VECTORS + 1):
@@ -303,17 +304,17 @@ class Tiles:
         lanes = self.lanes
         wide = VECTORS * lanes
         arguments = (
-            "ptr %a, i64 %a.row, i64 %a.column, ptr %source, i64 %b.row, ptr %cj, i64 %n, "
+            "ptr %a, i64 %a.row, i64 %a.column, ptr %source, i64 %b.row, ptr %cj, i64 %row, "
             f"i64 %m, i64 %k, {self.mask} %tail.m"
         )
         return (
             f"define internal void @product_{self.name}(ptr %a, ptr %b, ptr %c, i64 %a.row, "
-            "i64 %a.column, i64 %m, i64 %n, i64 %k, i1 %tb) nounwind {\nentry:\n"
+            "i64 %a.column, i64 %m, i64 %n, i64 %row, i64 %k, i1 %tb) nounwind {\nentry:\n"
             f"  %panel = alloca [{LONGEST_PANEL * wide} x {self.scalar}], align 64\n"
             f"  %many = icmp sge i64 %m, {MANY_ROWS}\n"
             f"  %short = icmp sle i64 %k, {LONGEST_PANEL}\n"
             "  %pays = and i1 %many, %short\n  %packs = or i1 %pays, %tb\n"
-            f"  %b.row = select i1 %packs, i64 {wide}, i64 %n\n"
+            f"  %b.row = select i1 %packs, i64 {wide}, i64 %row\n"
             "  %b.column = select i1 %tb, i64 %k, i64 1\n"
             "  br label %head\nhead:\n"
             "  %j = phi i64 [ 0, %entry ], [ %j1, %next ]\n"
@@ -331,7 +332,7 @@ class Tiles:
             + self._at("cj", "%c", "%j")
             + "  br i1 %packs, label %pack, label %ready\npack:\n"
             "  br i1 %tb, label %across, label %along\nalong:\n"
-            f"  call void @pack_{self.name}(ptr %bj, ptr %panel, i64 %n, i64 %k, "
+            f"  call void @pack_{self.name}(ptr %bj, ptr %panel, i64 %row, i64 %k, "
             f"i64 %vectors, {self.mask} %tail.m)\n  br label %ready\nacross:\n"
             f"  call void @turn_{self.name}(ptr %bj, ptr %panel, i64 %k, i64 %vectors, "
             "i64 %tail)\n  br label %ready\n"
