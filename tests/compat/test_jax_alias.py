@@ -59,6 +59,7 @@ def test_imports_mean_ours_and_back() -> None:
 
         x = jnp.arange(3.0)
         assert isinstance(x, jax.Array) and isinstance(x, jnp.ndarray)
+        assert isinstance(random.key(0), jax.Array)
         assert not isinstance(1.0, jax.Array)
         seen = []
         jit(lambda v: seen.append((isinstance(v, Array), isinstance(v, Tracer))))(x)

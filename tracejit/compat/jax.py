@@ -30,6 +30,7 @@ import numpy as np
 
 from tracejit.compat.jax_config import Config, checking_leaks, debug_nans, enable_x64
 from tracejit.core.array import Array
+from tracejit.core.keyarray import KeyArray
 from tracejit.core.shardings import Mesh, NamedSharding, PartitionSpec
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.runtime.jit import jit
@@ -56,6 +57,7 @@ class _AnyArray(abc.ABC):  # noqa: B024  (classes are registered with it)
 
 _AnyArray.register(Array)
 _AnyArray.register(Tracer)
+_AnyArray.register(KeyArray)  # JAX's keys are arrays, too
 _AnyArray.__name__ = _AnyArray.__qualname__ = "Array"
 
 
