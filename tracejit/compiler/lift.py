@@ -10,6 +10,7 @@ can use.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -134,11 +135,14 @@ class _Lifter:
 
 
 _variables: list[IndexVar] = []
+_growing = threading.Lock()
 
 
 def _canonical(n: int) -> IndexVar:
-    while n >= len(_variables):
-        _variables.append(IndexVar(f"i{len(_variables)}", 0))
+    if n >= len(_variables):
+        with _growing:  # two threads must not give one name twice
+            while n >= len(_variables):
+                _variables.append(IndexVar(f"i{len(_variables)}", 0))
     return _variables[n]
 
 

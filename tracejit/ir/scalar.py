@@ -33,6 +33,8 @@ kernels are assembled, complex loads and stores become those of their parts
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -115,19 +117,46 @@ class Expr:
 
 
 _table: dict[tuple[Any, ...], Expr] = {}
-_MAX_TABLE = 400_000
+_most = 400_000
+"""Expressions in the table, above which those that nobody holds are dropped."""
+_dropping = threading.Lock()
 
 
 def _make(op: str, args: tuple[Expr, ...], dtype: np.dtype[Any], attr: Any = None) -> Expr:
     key = (op, args, dtype, attr, type(attr))
     found = _table.get(key)
     if found is None:
-        if len(_table) > _MAX_TABLE:
-            _table.clear()
+        if _dropping.locked():  # by another thread: the expression may be on its way back
+            with _dropping:
+                found = _table.get(key)
+            if found is not None:
+                return found
+        if len(_table) > _most:
+            _drop()
         found = Expr()
         found.op, found.args, found.dtype, found.attr = op, args, dtype, attr
         _table[key] = found
     return found
+
+
+def _drop() -> None:
+    """Drop the expressions that nobody holds.
+
+    Kernels are kept for long and compiled again, so what they hold must stay what is found.
+    """
+    global _most
+    with _dropping:
+        if len(_table) <= _most:
+            return
+        _walks.clear()
+        _forget_free()
+        held = [weakref.ref(e) for e in _table.values()]
+        _table.clear()
+        for reference in held:
+            e = reference()
+            if e is not None:
+                _table[e.op, e.args, e.dtype, e.attr, type(e.attr)] = e
+        _most = max(_most, 2 * len(_table))
 
 
 def raw(op: str, args: tuple[Expr, ...], dtype: np.dtype[Any], attr: Any = None) -> Expr:
@@ -382,25 +411,33 @@ _MAX_WALKS = 32
 
 def free_vars(e: Expr) -> frozenset[IndexVar]:
     """Return the loop variables that `e` depends on."""
-    found = _free.get(e)
+    known = _free
+    found = known.get(e)
     if found is None:
         for x in walk((e,)):
-            if x in _free:
+            if x in known:
                 continue
             if x.op == "index":
-                _free[x] = frozenset((x.attr,))
+                known[x] = frozenset((x.attr,))
             else:
-                inner: frozenset[IndexVar] = frozenset().union(*(_free[a] for a in x.args))
+                inner: frozenset[IndexVar] = frozenset().union(*(known[a] for a in x.args))
                 if x.op == "reduce":
                     inner -= {loop.var for loop in x.attr[1]}
-                _free[x] = inner
-        found = _free[e]
-        if len(_free) > _MAX_TABLE:
-            _free.clear()
+                known[x] = inner
+        found = known[e]
+        if len(known) > _MAX_FREE:
+            _forget_free()
     return found
 
 
 _free: dict[Expr, frozenset[IndexVar]] = {}
+_MAX_FREE = 400_000
+
+
+def _forget_free() -> None:
+    """Start anew; who is reading goes on with what there was."""
+    global _free
+    _free = {}
 
 
 def substitute(roots: Iterable[Expr], replace: Callable[[Expr], Expr | None]) -> list[Expr]:
