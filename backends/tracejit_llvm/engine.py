@@ -31,6 +31,7 @@ from tracejit.ir.kernel import Kernel
 from tracejit.ir.kernel import __file__ as kernel_module
 from tracejit_llvm.emit import emit_kernel, emit_together
 from tracejit_llvm.functions import module_text, needed
+from tracejit_llvm.mappings import EVERY, join_mappings
 
 __all__ = ["Engine"]
 
@@ -77,6 +78,7 @@ class Engine:
         self._brief: dict[str, int] = {}
         self._functions: dict[str, int] = {}
         self._names = itertools.count()
+        self._linked: set[int] = set()  # since mappings were joined
         self._lock = threading.RLock()
         if hasattr(os, "register_at_fork"):
             # A child would wait for ever for a thread that it does not have.
@@ -144,7 +146,12 @@ class Engine:
                 builder.export_symbol(name)
             library = builder.link(self._jit, f"library{next(self._names)}")
             _keep_for_ever(library)
-            return {name: int(library[name]) for name in names}
+            found = {name: int(library[name]) for name in names}
+            self._linked.update(found.values())
+            if len(self._linked) >= EVERY:
+                join_mappings(self._linked)
+                self._linked.clear()
+            return found
 
     def functions(
         self,
@@ -163,7 +170,7 @@ class Engine:
             try:
                 return self.link(image, names, symbols)
             except RuntimeError:  # an object that checks but does not link is a miss
-                pass
+                join_mappings(self._linked)
         image = self.compile_module(text, brief)
         addresses = self.link(image, names, symbols)
         self.disk.put(key, image)

@@ -150,6 +150,7 @@ def test_the_environment_says_how_many(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")  # of other libraries in the process
 def test_a_forked_child_has_workers_of_its_own(backend: Any) -> None:
     backend.set_num_threads(3)
     run = backend.compile(sine(5))
