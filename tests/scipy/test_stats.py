@@ -60,6 +60,7 @@ ROWS = [
     Row("gumbel_r", (), (*REAL, 30.0)),
     Row("laplace", (), REAL),
     Row("logistic", (), (*REAL, 60.0, -60.0)),
+    Row("lognorm", (0.8,), POSITIVE, (0.3, 0.2, *OUTSIDE)),
     Row("pareto", (2.5,), (2.1, 3.0, 50.0), (2.0, 1.9, *OUTSIDE)),
     Row("t", (3.5,), (*REAL, -40.0)),
     Row("truncnorm", (-0.7, 2.0), (-0.8, 0.0, 0.3, 1.5, 3.6), (-2.0, 4.0, *OUTSIDE)),
