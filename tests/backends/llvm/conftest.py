@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +29,11 @@ class Compiler:
         llvm.initialize_native_asmprinter()
         self.triple = llvm.get_process_triple()
         self.target = llvm.Target.from_triple(self.triple)
-        self.machine, self.jit = self._machine(), llvm.create_lljit_compiler(self._machine())
+        self.machine = self._machine()
+        # As the engine does: the older linker aborts where sections lie too far apart.
+        self.jit = llvm.create_lljit_compiler(
+            self._machine(), use_jit_link=sys.platform != "win32"
+        )
         self.names = (f"kernel{n}" for n in itertools.count())
         self.kept: list[Any] = []
 
