@@ -6,8 +6,8 @@ from typing import Any
 
 import tracejit.numpy as tnp
 from tracejit.core.errors import ShapeError, TracejitError
-from tracejit.core.tracer import get_aval
 from tracejit.lax.linalg import lu_pivots_to_permutation
+from tracejit.numpy.matrices import inexact
 from tracejit.ops import eig as spectrum
 from tracejit.ops import factorizations
 from tracejit.ops.triangular import triangular_solve
@@ -19,14 +19,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _inexact(x: Any) -> Any:
-    x = tnp.asarray(x)
-    return x if tnp.issubdtype(get_aval(x).dtype, tnp.inexact) else x.astype(tnp.float64)
-
-
 def _both(name: str, a: Any, b: Any) -> tuple[Any, Any]:
     """Return matrices and right-hand sides of one dtype and stack."""
-    a, b = _inexact(a), _inexact(b)
+    a, b = inexact(a), inexact(b)
     dtype = tnp.result_type(a, b)
     a, b = a.astype(dtype), b.astype(dtype)
     if a.ndim < 2 or b.ndim < 1 or a.shape[-1] != a.shape[-2]:
@@ -90,7 +85,7 @@ def cho_solve(
 
 def lu_factor(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> tuple[Any, Any]:
     """As :func:`scipy.linalg.lu_factor`: both factors in one array, and the exchanges of rows."""
-    factors, pivots, _ = factorizations.lu(_inexact(a))
+    factors, pivots, _ = factorizations.lu(inexact(a))
     return factors, pivots
 
 
@@ -155,7 +150,7 @@ def lu(
     p_indices : bool, optional
         Whether `p` is returned as indices: ``a = l[p] @ u``.
     """
-    x = _inexact(a)
+    x = inexact(a)
     factors, _, permutation = factorizations.lu(x)
     m, n = x.shape[-2:]
     k = min(m, n)
@@ -198,7 +193,7 @@ def qr(
     if mode not in names:
         raise TracejitError(f"qr: mode must be full, economic or r; got {mode!r}")
     if mode == "r":
-        return (factorizations.qr(_inexact(a))[1],)
+        return (factorizations.qr(inexact(a))[1],)
     return tuple(tnp.linalg.qr(a, names[mode]))
 
 
@@ -294,7 +289,7 @@ def eig(
     """
     if b is not None or homogeneous_eigvals:
         raise TracejitError("eig: generalised problems are solved by eigh only")
-    out = spectrum.eig(_inexact(a), left=left, right=right)
+    out = spectrum.eig(inexact(a), left=left, right=right)
     return out[0] if len(out) == 1 else tuple(out)
 
 
@@ -334,7 +329,7 @@ def eigh(
     """
     if type != 1:
         raise TracejitError(f"eigh: type 1, a v = w b v; got {type}")
-    a = _inexact(a)
+    a = inexact(a)
     half = tnp.tril(a) if lower else tnp.conj(tnp.swapaxes(tnp.triu(a), -1, -2))
     a = half + tnp.conj(tnp.swapaxes(tnp.tril(half, -1), -1, -2))
     if b is not None:
@@ -388,7 +383,7 @@ def eigh_tridiagonal(
     """
     if select not in ("a", "i"):
         raise TracejitError(f"eigh_tridiagonal: select must be 'a' or 'i'; got {select!r}")
-    d, e = _inexact(d), _inexact(e)
+    d, e = inexact(d), inexact(e)
     matrix = tnp.diag(d.astype(tnp.result_type(d, e))) + tnp.diag(e, -1)
     return eigh(
         matrix, eigvals_only=eigvals_only, subset_by_index=None if select == "a" else select_range

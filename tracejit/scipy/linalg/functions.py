@@ -15,6 +15,7 @@ from tracejit.control.custom import custom_jvp
 from tracejit.control.linear_solve import custom_linear_solve
 from tracejit.control.loops import fori_loop
 from tracejit.core.errors import ShapeError, TracejitError
+from tracejit.numpy.matrices import square_matrices
 from tracejit.transforms.abstract import ShapeDtypeStruct
 from tracejit.transforms.api import jvp
 from tracejit.transforms.stop_gradient import stop_gradient
@@ -33,15 +34,6 @@ PADE = {
 }  # fmt: skip
 LARGEST = {7: 3.925724783138660, 13: 5.371920351148152}
 """Norms up to which these approximants are exact to single and to double precision."""
-
-
-def _square(name: str, a: Any) -> Any:
-    a = tnp.asarray(a)
-    if not tnp.issubdtype(a.dtype, tnp.inexact):
-        a = a.astype(tnp.float64)
-    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ShapeError(f"{name}: square matrices (..., n, n); got shape {a.shape}")
-    return a
 
 
 def expm(A: Any, *, upper_triangular: bool = False, max_squarings: int = 16) -> Any:
@@ -70,7 +62,7 @@ def expm(A: Any, *, upper_triangular: bool = False, max_squarings: int = 16) -> 
     Scaling and squaring (Higham, *The scaling and squaring method for the matrix exponential
     revisited*, 2005), with the approximant of degree 13, in single precision 7.
     """
-    a = _square("expm", A)
+    a = square_matrices("expm", A)
     if a.ndim > 2:
         flat = tnp.reshape(a, (-1, *a.shape[-2:]))
         one = lambda x: expm(x, max_squarings=max_squarings)
@@ -119,7 +111,7 @@ def expm_frechet(
     check_finite : bool, optional
         Accepted for compatibility.
     """
-    a, e = _square("expm_frechet", A), _square("expm_frechet", E)
+    a, e = square_matrices("expm_frechet", A), square_matrices("expm_frechet", E)
     if a.shape != e.shape:
         raise ShapeError(f"expm_frechet: one shape for both; got {a.shape} and {e.shape}")
     dtype = tnp.result_type(a, e)
@@ -179,7 +171,7 @@ def schur(a: Any, output: str = "real") -> tuple[Any, Any]:
     """
     if output not in ("real", "complex"):
         raise TracejitError(f"schur: output must be real or complex; got {output!r}")
-    a = _square("schur", a)
+    a = square_matrices("schur", a)
     dtype = a.dtype if output == "real" else _complex(a.dtype)
     shape = ShapeDtypeStruct(a.shape, dtype)
     t, z = _called(lambda library, x: library.schur(x, output), [shape, shape], a)
@@ -188,7 +180,7 @@ def schur(a: Any, output: str = "real") -> tuple[Any, Any]:
 
 def rsf2csf(T: Any, Z: Any, check_finite: bool = True) -> tuple[Any, Any]:
     """As :func:`scipy.linalg.rsf2csf`: a complex Schur form of a real one; see :func:`schur`."""
-    t, z = _square("rsf2csf", T), _square("rsf2csf", Z)
+    t, z = square_matrices("rsf2csf", T), square_matrices("rsf2csf", Z)
     shape = ShapeDtypeStruct(t.shape, _complex(tnp.result_type(t, z)))
     t, z = _called(lambda library, t, z: library.rsf2csf(t, z), [shape, shape], t, z)
     return t, z
@@ -198,7 +190,7 @@ def hessenberg(
     a: Any, calc_q: bool = False, overwrite_a: bool = False, check_finite: bool = True
 ) -> Any:
     """As :func:`scipy.linalg.hessenberg`; see :func:`schur` about derivatives."""
-    a = _square("hessenberg", a)
+    a = square_matrices("hessenberg", a)
     shape = ShapeDtypeStruct(a.shape, a.dtype)
     h, q = _called(lambda library, x: library.hessenberg(x, calc_q=True), [shape, shape], a)
     return (h, q) if calc_q else h
@@ -224,7 +216,8 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
     ShapeError
         If the shapes do not fit.
     """
-    a, b, q = _square("solve_sylvester", a), _square("solve_sylvester", b), tnp.asarray(q)
+    a, b = (square_matrices("solve_sylvester", m) for m in (a, b))
+    q = tnp.asarray(q)
     if a.ndim != 2 or b.ndim != 2 or q.shape != (a.shape[0], b.shape[0]):
         raise ShapeError(
             "solve_sylvester: matrices (m, m), (n, n) and (m, n); got shapes "
@@ -278,7 +271,7 @@ def sqrtm(A: Any, blocksize: int = 1) -> Any:
     ShapeError
         If the matrices are not square.
     """
-    a = _square("sqrtm", A)
+    a = square_matrices("sqrtm", A)
     a = a.astype(_complex(a.dtype))
     if a.ndim == 2:
         return _sqrtm(a)
