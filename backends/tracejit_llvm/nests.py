@@ -191,7 +191,16 @@ class Nest:
         if not self.along:
             return state
 
-        def last(iv: str, inner: list[str]) -> list[str]:
+        return self._masked(loop, middle, hi, state)
+
+    def _masked(
+        self, loop: Loop, lo: int | str, hi: int | str, state: list[str]
+    ) -> list[str]:
+        """Emit trips of one vector, of which the last may have lanes beyond `hi`."""
+        e = self.emitter
+        width = self.states[0].width
+
+        def trip(iv: str, inner: list[str]) -> list[str]:
             e.with_lanes(loop.var, iv, width, 1, hi)
             assert e.lanes is not None
             masks = e.lanes.masks
@@ -199,7 +208,7 @@ class Nest:
             e.lanes = None
             return out
 
-        return self.run(state, 1, lambda kinds: e.loop(middle, hi, width, last, kinds))
+        return self.run(state, 1, lambda kinds: e.loop(lo, hi, width, trip, kinds))
 
 
 class NestOfRows(Nest):
@@ -243,19 +252,7 @@ class NestOfRows(Nest):
     def _innermost(
         self, loop: Loop, lo: int | str, hi: int | str, carried: list[tuple[str, str]]
     ) -> list[str]:
-        e = self.emitter
-        width = self.states[0].width
-
-        def trip(iv: str, inner: list[str]) -> list[str]:
-            e.with_lanes(loop.var, iv, width, 1, hi)
-            assert e.lanes is not None
-            masks = e.lanes.masks
-            out = self._step(inner, 1, masks[0] if masks else None)
-            e.lanes = None
-            return out
-
-        state = [v for _, v in carried]
-        return self.run(state, 1, lambda kinds: e.loop(lo, hi, width, trip, kinds))
+        return self._masked(loop, lo, hi, [v for _, v in carried])
 
 
 def _in_rows(value: Expr, row: IndexVar, own: Sequence[IndexVar]) -> list[Expr]:
