@@ -8,14 +8,14 @@ a loop's body use it, and outside of the loops on whose variables it does not de
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Store
 from tracejit.ir.plan import Branch, Launch, LibraryCall, Plan, Repeat, Step, While
 from tracejit.ir.scalar import COSTS, Expr, IndexVar
 
-__all__ = ["kernel_operations", "library_operations", "plan_operations"]
+__all__ = ["kernel_operations", "library_operations", "plan_operations", "summed"]
 
 FREE = frozenset(("const", "index", "affine", "float", "ref", "load", "convert", "bitcast"))
 
@@ -33,18 +33,35 @@ def plan_operations(plan: Plan, steps: Sequence[Step] | None = None) -> int:
     steps : sequence of Step, optional
         The steps to count; all by default.
     """
-    total = 0
-    for step in plan.steps if steps is None else steps:
+
+    def own(step: Step) -> int:
         if isinstance(step, Launch):
-            total += kernel_operations(plan.kernels[step.kernel], step.sizes)
-        elif isinstance(step, LibraryCall):
-            total += library_operations(step)
-        elif isinstance(step, Repeat):
-            total += step.count * plan_operations(plan, step.body)
+            return kernel_operations(plan.kernels[step.kernel], step.sizes)
+        return library_operations(step) if isinstance(step, LibraryCall) else 0
+
+    return summed(plan.steps if steps is None else steps, own)
+
+
+def summed(steps: Sequence[Step], own: Callable[[Step], int]) -> int:
+    """Return the sum of what each step does itself, through loops and branches.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        A loop of unknown length counts one trip, and of branches the one with the greatest sum.
+    own : callable
+        Of a step that is neither.
+    """
+    total = 0
+    for step in steps:
+        if isinstance(step, Repeat):
+            total += step.count * summed(step.body, own)
         elif isinstance(step, While):
-            total += plan_operations(plan, step.condition) + plan_operations(plan, step.body)
+            total += summed(step.condition, own) + summed(step.body, own)
         elif isinstance(step, Branch):
-            total += max(plan_operations(plan, branch) for branch in step.branches)
+            total += max(summed(branch, own) for branch in step.branches)
+        else:
+            total += own(step)
     return total
 
 

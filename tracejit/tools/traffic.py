@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Store, expressions
-from tracejit.ir.plan import Branch, Callback, Copy, Launch, LibraryCall, Plan, Repeat, Step, While
+from tracejit.ir.plan import Callback, Copy, Launch, LibraryCall, Plan, Step
 from tracejit.ir.scalar import Expr, IndexVar, Loop, walk
+from tracejit.tools.operations import summed
 
 __all__ = ["footprint", "kernel_bytes", "plan_bytes", "step_bytes"]
 
@@ -32,17 +33,7 @@ def plan_bytes(plan: Plan, steps: Sequence[Step] | None = None) -> int:
     steps : sequence of Step, optional
         The steps to count; all by default.
     """
-    total = 0
-    for step in plan.steps if steps is None else steps:
-        if isinstance(step, Repeat):
-            total += step.count * plan_bytes(plan, step.body)
-        elif isinstance(step, While):
-            total += plan_bytes(plan, step.condition) + plan_bytes(plan, step.body)
-        elif isinstance(step, Branch):
-            total += max(plan_bytes(plan, branch) for branch in step.branches)
-        else:
-            total += step_bytes(plan, step)
-    return total
+    return summed(plan.steps if steps is None else steps, lambda step: step_bytes(plan, step))
 
 
 def step_bytes(plan: Plan, step: Step) -> int:
