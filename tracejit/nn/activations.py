@@ -10,13 +10,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 import tracejit.numpy as tnp
 from tracejit import lax
-from tracejit.core.errors import DTypeError, ShapeError
+from tracejit.core.errors import ShapeError
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import is_complex
+from tracejit.nn.operand import floating
 
 __all__ = [
     "celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
@@ -27,15 +26,6 @@ __all__ = [
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 """Klambauer et al., *Self-normalizing neural networks*, 2017: fixed points of mean and variance."""
-
-
-def _floating(name: str, x: Any) -> Any:
-    """Return `x` as a real floating array; integers and bool are converted."""
-    x = tnp.asarray(x)
-    dtype = get_aval(x).dtype
-    if is_complex(dtype):
-        raise DTypeError(f"nn.{name}: a real array; got {get_aval(x)}. Take x.real or abs(x)")
-    return x if tnp.issubdtype(dtype, np.floating) else tnp.asarray(x, tnp.result_type(dtype, 1.0))
 
 
 def identity(x: Any) -> Any:
@@ -82,22 +72,22 @@ def sigmoid(x: Any) -> Any:
     x = tnp.asarray(x)
     if is_complex(get_aval(x).dtype):
         return 1.0 / (1.0 + tnp.exp(-x))
-    return lax.logistic(_floating("sigmoid", x))
+    return lax.logistic(floating("sigmoid", x))
 
 
 def softplus(x: Any) -> Any:
     """Smooth rectifier, ``log(1 + exp(x))``, without overflow."""
-    return tnp.logaddexp(_floating("softplus", x), 0.0)
+    return tnp.logaddexp(floating("softplus", x), 0.0)
 
 
 def log_sigmoid(x: Any) -> Any:
     """Logarithm of the logistic function, without underflow."""
-    return -softplus(-_floating("log_sigmoid", x))
+    return -softplus(-floating("log_sigmoid", x))
 
 
 def soft_sign(x: Any) -> Any:
     """Return ``x / (1 + abs(x))``."""
-    x = _floating("soft_sign", x)
+    x = floating("soft_sign", x)
     return x / (1 + tnp.abs(x))
 
 
@@ -119,7 +109,7 @@ def swish(x: Any) -> Any:
 
 def mish(x: Any) -> Any:
     """Return ``x * tanh(softplus(x))`` (Misra 2019)."""
-    x = _floating("mish", x)
+    x = floating("mish", x)
     return x * tnp.tanh(softplus(x))
 
 
@@ -133,20 +123,20 @@ def squareplus(x: Any, b: Any = 4) -> Any:
     b : scalar or Array, optional
         How smooth it is; 0 gives :func:`relu`.
     """
-    x = _floating("squareplus", x)
+    x = floating("squareplus", x)
     return (x + tnp.sqrt(tnp.square(x) + b)) / 2
 
 
 def sparse_plus(x: Any) -> Any:
     """Rectifier that is 0 below -1, `x` above 1, and a parabola between."""
-    x = _floating("sparse_plus", x)
+    x = floating("sparse_plus", x)
     inner = tnp.square(x + 1.0) / 4
     return tnp.where(x <= -1.0, tnp.zeros_like(x), tnp.where(x >= 1.0, x, inner))
 
 
 def sparse_sigmoid(x: Any) -> Any:
     """Return the derivative of :func:`sparse_plus`: 0, 1, and a line between."""
-    return 0.5 * tnp.clip(_floating("sparse_sigmoid", x) + 1.0, 0.0, 2.0)
+    return 0.5 * tnp.clip(floating("sparse_sigmoid", x) + 1.0, 0.0, 2.0)
 
 
 def elu(x: Any, alpha: Any = 1.0) -> Any:
@@ -159,7 +149,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
     alpha : scalar or Array, optional
         Minus the limit at minus infinity.
     """
-    x = _floating("elu", x)
+    x = floating("elu", x)
     # Where x is large expm1 is of 0, so that its derivative is finite.
     below = alpha * tnp.expm1(tnp.where(x > 0, tnp.zeros_like(x), x))
     return tnp.where(x > 0, x, below)
@@ -170,7 +160,7 @@ def celu(x: Any, alpha: Any = 1.0) -> Any:
 
     See :func:`elu` for the arguments.
     """
-    x = _floating("celu", x)
+    x = floating("celu", x)
     return tnp.where(x > 0, x, alpha * tnp.expm1(tnp.where(x > 0, tnp.zeros_like(x), x) / alpha))
 
 
@@ -189,7 +179,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     approximate : bool, optional
         Whether to write the distribution function by tanh (Hendrycks and Gimpel 2016), or by erfc.
     """
-    x = _floating("gelu", x)
+    x = floating("gelu", x)
     if approximate:
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
         return x * (0.5 * (1.0 + tnp.tanh(inner)))
@@ -211,7 +201,7 @@ def glu(x: Any, axis: int = -1) -> Any:
     ShapeError
         If its length is odd.
     """
-    x = _floating("glu", x)
+    x = floating("glu", x)
     length = get_aval(x).shape[axis]
     if length % 2:
         raise ShapeError(f"nn.glu: an axis of even length; axis {axis} of {get_aval(x)} is odd")
@@ -229,7 +219,7 @@ def leaky_relu(x: Any, negative_slope: Any = 1e-2) -> Any:
     negative_slope : scalar or Array, optional
         The slope.
     """
-    x = _floating("leaky_relu", x)
+    x = floating("leaky_relu", x)
     return tnp.where(x >= 0, x, negative_slope * x)
 
 
@@ -242,12 +232,12 @@ def hard_tanh(x: Any) -> Any:
 
 def hard_sigmoid(x: Any) -> Any:
     """Piecewise linear sigmoid, ``relu6(x + 3) / 6``."""
-    return relu6(_floating("hard_sigmoid", x) + 3.0) / 6.0
+    return relu6(floating("hard_sigmoid", x) + 3.0) / 6.0
 
 
 def hard_silu(x: Any) -> Any:
     """Piecewise :func:`silu`, ``x * hard_sigmoid(x)``."""
-    x = _floating("hard_silu", x)
+    x = floating("hard_silu", x)
     return x * hard_sigmoid(x)
 
 

@@ -11,7 +11,7 @@ import tracejit.numpy as tnp
 from tracejit import lax
 from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.tracer import get_aval
-from tracejit.nn.activations import _floating
+from tracejit.nn.operand import floating
 from tracejit.scipy import special
 
 __all__ = [
@@ -48,7 +48,7 @@ def softmax(x: Any, axis: Axes = -1, where: Any = None) -> Any:
     Array, shape of `x`
         ``exp(x) / sum(exp(x))``, without overflow.
     """
-    x = _floating("softmax", x)
+    x = floating("softmax", x)
     if where is None:
         return special.softmax(x, axis=axis)
     shifted, keep = _shifted(x, axis, where)
@@ -59,7 +59,7 @@ def softmax(x: Any, axis: Axes = -1, where: Any = None) -> Any:
 
 def log_softmax(x: Any, axis: Axes = -1, where: Any = None) -> Any:
     """Logarithm of :func:`softmax`, without underflow; see there for the arguments."""
-    x = _floating("log_softmax", x)
+    x = floating("log_softmax", x)
     if where is None:
         return special.log_softmax(x, axis=axis)
     shifted, keep = _shifted(x, axis, where)
@@ -81,7 +81,7 @@ def logmeanexp(x: Any, axis: Axes = None, where: Any = None, keepdims: bool = Fa
     keepdims : bool, optional
         Whether reduced axes stay, with length 1.
     """
-    x = _floating("logmeanexp", x)
+    x = floating("logmeanexp", x)
     total = special.logsumexp(x, axis, keepdims=keepdims, where=where)
     shape = get_aval(x).shape
     counted = tnp.ones(shape, bool) if where is None else tnp.broadcast_to(where, shape)
@@ -91,7 +91,7 @@ def logmeanexp(x: Any, axis: Axes = None, where: Any = None, keepdims: bool = Fa
 
 def log1mexp(x: Any) -> Any:
     """Return ``log(1 - exp(-x))`` for ``x > 0``, without cancellation (Mächler 2012)."""
-    x = _floating("log1mexp", x)
+    x = floating("log1mexp", x)
     small = x < np.log(2.0)
     # Each branch is given arguments of its own, so that no derivative is of infinity.
     near = tnp.log(-tnp.expm1(-tnp.where(small, x, tnp.ones_like(x))))
@@ -157,7 +157,7 @@ def standardize(
     where : Array of bool, optional
         The elements that count.
     """
-    x = _floating("standardize", x)
+    x = floating("standardize", x)
     if mean is None:
         mean = tnp.mean(x, axis, keepdims=True, where=True if where is None else where)
     if variance is None:
@@ -191,7 +191,7 @@ def rms_norm(x: Any, scale: Any = None, axis: Axes = -1, epsilon: Any = 1e-6) ->
 
     See :func:`layer_norm` for the arguments.
     """
-    x = _floating("rms_norm", x)
+    x = floating("rms_norm", x)
     mean = tnp.mean(tnp.square(x), axis, keepdims=True)
     return _affine(x / tnp.sqrt(mean + epsilon), scale, None)
 
@@ -226,7 +226,7 @@ def batch_norm(
     ShapeError
         If `axis` is out of range.
     """
-    x = _floating("batch_norm", x)
+    x = floating("batch_norm", x)
     shape = get_aval(x).shape
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(f"nn.batch_norm: an axis of {get_aval(x)}; got {axis}")

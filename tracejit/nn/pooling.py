@@ -11,7 +11,7 @@ import tracejit.numpy as tnp
 from tracejit import lax
 from tracejit.core.errors import ShapeError
 from tracejit.core.tracer import get_aval
-from tracejit.nn.activations import _floating
+from tracejit.nn.operand import floating
 
 __all__ = ["avg_pool", "max_pool", "min_pool"]
 
@@ -89,7 +89,7 @@ def avg_pool(
     count_include_pad : bool, optional
         Whether to divide by the size of the window, or by how many of its elements are not padding.
     """
-    x, how = _windows("avg_pool", _floating("avg_pool", x), window_shape, strides, padding)
+    x, how = _windows("avg_pool", floating("avg_pool", x), window_shape, strides, padding)
     total = lax.reduce_window(x, 0.0, lax.add, **how)
     if count_include_pad:
         return total / float(np.prod(window_shape))
