@@ -3,7 +3,8 @@
 Every ``dot_general`` becomes transposes and reshapes around one with canonical dimension numbers:
 stacks of matrices ``[b, m, k]`` (or ``[b, k, m]``) and ``[b, k, n]`` (or ``[b, n, k]``), so that an
 operand is only copied if its axes cannot be grouped where they lie.  A product that is only read
-transposed (the gradient of a weight) has its operands exchanged.
+transposed (the gradient of a weight) has its operands exchanged, and the product with a transposed
+matrix (``x @ w.T``) reads the matrix as it lies.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ def canonicalise(program: Program) -> Program:
         return program
     program = _turned(program)
     equations: list[Equation] = []
+    turned: dict[Atom, Equation] = {}
     for eq in program.equations:
+        if eq.primitive.name == "transpose":
+            turned[eq.outputs[0]] = eq
+        elif eq.primitive.name == "dot_general" and not turned.keys().isdisjoint(eq.inputs):
+            eq = _untransposed(eq, turned)
         if eq.primitive.name == "dot_general" and stacks(eq) is None:
             _rewrite(eq, equations)
         else:
@@ -81,6 +87,31 @@ def _turned(program: Program) -> Program:
     return program.replace(equations=equations) if gone else program
 
 
+def _orders(ndim: int, batch: Sequence[int], contract: Sequence[int]) -> tuple[list[int], ...]:
+    """Return the orders of axes that group them for a library: free axes first, and last."""
+    free = [a for a in range(ndim) if a not in batch and a not in contract]
+    return [*batch, *free, *contract], [*batch, *contract, *free]
+
+
+def _untransposed(eq: Equation, turned: dict[Atom, Equation]) -> Equation:
+    """Return a product that reads operands before their transpositions, where no copy is needed."""
+    inputs = list(eq.inputs)
+    contract, batch = (list(axes) for axes in eq.params["dimension_numbers"])
+    for side, x in enumerate(eq.inputs):
+        turn = turned.get(x)
+        if turn is None:
+            continue
+        source = turn.inputs[0]
+        permutation = turn.params["permutation"]
+        c, b = ([permutation[a] for a in axes[side]] for axes in (contract, batch))
+        free = [p for a, p in enumerate(permutation) if a not in (*contract[side], *batch[side])]
+        in_place = (o == sorted(o) for o in _orders(len(permutation), b, c))
+        if isinstance(source, Var) and free == sorted(free) and any(in_place):
+            inputs[side], contract[side], batch[side] = source, tuple(c), tuple(b)
+    numbers = (tuple(contract), tuple(batch))
+    return eq._replace(inputs=tuple(inputs), params={**eq.params, "dimension_numbers": numbers})
+
+
 def _rewrite(eq: Equation, out: list[Equation]) -> None:
     (lc, rc), (lb, rb) = eq.params["dimension_numbers"]
     x, y = eq.inputs
@@ -100,7 +131,7 @@ def _rewrite(eq: Equation, out: list[Equation]) -> None:
     ) -> tuple[Atom, int, list[int]]:
         shape = operand.aval.shape
         free = [a for a in range(len(shape)) if a not in batch and a not in contract]
-        orders = ([*batch, *free, *contract], [*batch, *contract, *free])
+        orders = _orders(len(shape), batch, contract)
         # Prefer the order that needs no transposition; else the one gemm likes best.
         order = orders[1] if contract_first else orders[0]
         for candidate in orders:
