@@ -3,6 +3,9 @@
 The first touch of fresh memory costs a page fault every 4 kB, which for arrays of tens of
 megabytes is several times the work of a kernel.  So blocks stay mapped when their last array dies,
 and the next array of about that size takes them over.
+
+Small ones are left to the allocator of the system.  That of glibc gives memory back, and takes it
+anew for the next call, unless it has seen a larger block come and go.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ __all__ = ["Buffers"]
 
 SMALL = 1 << 20
 """Bytes below which an allocator of the system keeps pages itself, and is asked sooner."""
+SEEN = 4 * SMALL
+"""Bytes of a block that is freed at the start, untouched: glibc then keeps up to twice as many."""
 ALIGN = 64
 
 Memory = np.ndarray[Any, Any]
@@ -54,6 +59,7 @@ class Buffers:
         self.most = _eighth_of_memory() if most is None else most
         self.kept = 0
         self.recycled = 0
+        np.empty(SEEN, np.uint8)  # Seen, and gone.
         self._free: dict[int, Memory] = {}
         """Free blocks by their address, the one freed longest ago first."""
         self._of_size: dict[int, list[int]] = {}

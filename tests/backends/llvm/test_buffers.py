@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import pickle
+import platform
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -151,3 +154,30 @@ def test_an_allocator_does_what_empty_does(shape: tuple[int, ...]) -> None:
         del x
         allocate()
         assert buffers.recycled == 1
+
+
+FAULTS = """
+import resource
+import numpy as np
+from tracejit_llvm.buffers import Buffers
+
+make = Buffers().allocator((90_000,), np.dtype(np.float64))
+
+def run(times):
+    for _ in range(times):
+        for x in [make() for _ in range(5)]:
+            x[:] = 1
+        del x
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+before = run(5)
+print(run(20) - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is kept is another allocator's")
+def test_pages_of_small_arrays_stay_mapped() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 20 * 5  # of 880 pages a time
