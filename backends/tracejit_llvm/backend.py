@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -67,7 +68,7 @@ class LLVMBackend:
 
     def target(self) -> Target:
         """Return what the compiler may know of this machine."""
-        return Target("cpu", _cache_bytes(), NATIVE_OPS, LIBRARIES)
+        return _this_machine()
 
     def compile(self, plan: Plan, device: int = 0) -> NativeExecutable:
         """Return the executable of `plan`; kernels already compiled are taken from caches."""
@@ -150,6 +151,11 @@ class LLVMBackend:
     def counters(self) -> dict[str, int]:
         """Return kernels ``compiled``, found in ``memory`` and on ``disk``, and ``callbacks``."""
         return {**self.engine.counters, "callbacks": self._callbacks}
+
+
+@functools.cache  # the system's files take a third of a millisecond to read
+def _this_machine() -> Target:
+    return Target("cpu", _cache_bytes(), NATIVE_OPS, LIBRARIES)
 
 
 def _cache_bytes() -> int:

@@ -176,8 +176,8 @@ class JitFunction:
     ) -> None:
         """Make calls with arguments of these types quick.
 
-        They become native; what native code nevertheless leaves to Python, because another thread
-        is in such a call, is made quick there when it comes here.
+        They become native; what native code leaves to Python, because it is no more than a part of
+        a call or another thread is in such a call, is made quick there when it comes here again.
         """
         kinds = tuple([type(x) for x in leaves])
         if kinds in entry.dispatched:
@@ -191,7 +191,7 @@ class JitFunction:
                     calls.prepare(self)
                 self._records = (record, *self._records[: MOST_DISPATCHERS - 1])
                 calls.install(self, self._records)
-                return
+            return
         entry.dispatched.add(kinds)
         dispatch = make_dispatcher(args, ready, entry.out_treedef, self._destination.fixed)
         if dispatch is not None:
