@@ -22,6 +22,7 @@ from tracejit_llvm.emit import NATIVE_OPS
 from tracejit_llvm.engine import Engine
 from tracejit_llvm.entry.records import native_calls
 from tracejit_llvm.executable import NativeExecutable
+from tracejit_llvm.functions import COMMON, module_text
 from tracejit_llvm.interpreter import driver_text, python_symbols
 from tracejit_llvm.interrupts import Interrupts
 from tracejit_llvm.layout import ADDRESS_OFFSET, ITEMS_OFFSET
@@ -46,9 +47,12 @@ class LLVMBackend:
     def __init__(self) -> None:
         self.engine = Engine()
         self.buffers = Buffers()
-        text = driver_text(ITEMS_OFFSET, ADDRESS_OFFSET) + pool_text(self.engine.triple)
+        texts = driver_text(ITEMS_OFFSET, ADDRESS_OFFSET), pool_text(self.engine.triple)
         names = ["run", "worker", "pool_stop", "on_signal", "interrupted", "previous_handler"]
-        native = self.engine.functions(text, names, python_symbols())
+        native = self.engine.functions(
+            "".join([*texts, module_text(*COMMON)]), [*names, *COMMON], python_symbols()
+        )
+        self.engine.provide({name: native[name] for name in COMMON})
         self.run_address = native["run"]
         self.pool = Pool(native["worker"], native["pool_stop"])
         self.interrupts = Interrupts(

@@ -25,6 +25,8 @@ __all__ = ["NATIVE_OPS", "emit_kernel", "emit_together"]
 
 MOST_WRITTEN_OUT = 4
 """Uses of a mathematical function in one kernel above which it is called, not written out."""
+MOST_INTRINSICS = 4
+"""Uses of an intrinsic in one kernel above which short code calls a function instead."""
 COLUMNS = 4
 """Vectors of columns that are left over and summed at a time."""
 LONGEST_DOUBLED = 64
@@ -64,8 +66,10 @@ def emit_kernel(kernel: Kernel, name: str) -> str:
 def emit_together(kernels: Sequence[Kernel], names: Sequence[str]) -> str:
     """Return the text of one module of several kernels, with less text than is good for speed.
 
-    Mathematical functions are called, and are elsewhere: those of
-    :func:`tracejit_llvm.functions.needed`.  Results are the bits of :func:`emit_kernel`.
+    Nearly all instructions are such that code generation takes its quick way: a vector mask, a
+    number spread to all lanes or an intrinsic costs it as much as ten of them.  What is not is
+    called, and is elsewhere: the functions of :func:`tracejit_llvm.functions.needed`.  Results are
+    the bits of :func:`emit_kernel`.
 
     Parameters
     ----------
@@ -78,20 +82,19 @@ def emit_together(kernels: Sequence[Kernel], names: Sequence[str]) -> str:
     functions = []
     for kernel, name in zip(kernels, names, strict=True):
         emitter = _Emitter(kernel, module)
-        emitter.brief = emitter.shared = True
-        emitter.outlined = often_used(kernel.body, 0)
+        emitter.brief = True
+        emitter.outlined = often_used(kernel.body, 0, MOST_INTRINSICS)
         functions.append(emitter.function(name))
     return "\n".join([*functions, module.tail()])
 
 
 class _Emitter(Loops):
-    brief = False
     longest_doubled: float = LONGEST_DOUBLED
 
     def function(self, name: str) -> str:
         """Return the text of the kernel alone."""
         self.statements(self.kernel.body)
-        body = "\n".join(self.code.lines)
+        body = "\n".join([*self.filled_tables(), *self.code.lines])
         return (
             f"define void @{name}(ptr %buffers, ptr %sizes, ptr %floats, i64 %begin, i64 %end) "
             f"nounwind {{\nentry:\n{body}\n  ret void\n}}"
@@ -112,9 +115,10 @@ class _Emitter(Loops):
     def _for(self, s: For) -> None:
         lo, hi = self.integer(s.loop.lo), self.integer(s.loop.hi)
         if s.parallel:
-            i64 = ("i64", str(lo)), ("i64", "%begin")
-            lo = self.code.call("i64", "llvm.smax.i64", *i64)
-            hi = self.code.call("i64", "llvm.smin.i64", ("i64", str(hi)), ("i64", "%end"))
+            after = self.code.op(f"icmp slt i64 {lo}, %begin")
+            lo = self.code.op(f"select i1 {after}, i64 %begin, i64 {lo}")
+            before = self.code.op(f"icmp slt i64 %end, {hi}")
+            hi = self.code.op(f"select i1 {before}, i64 %end, i64 {hi}")
         writes = _writes(s.body)
         # What is done once is done with scalars: a masked vector takes longer to store.
         once = trips(s.loop.lo, s.loop.hi) == 1

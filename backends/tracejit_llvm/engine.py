@@ -250,8 +250,12 @@ class Engine:
         return {text: found[name] for text, name in zip(kernels, names, strict=True)}
 
     def _functions_in(self, image: bytes) -> dict[str, int]:
-        """Return the addresses of the mathematical functions that an object calls."""
+        """Return the addresses of the functions that an object of short code calls."""
         return {name: self._function_address(name) for name in needed(image)}
+
+    def provide(self, functions: Mapping[str, int]) -> None:
+        """Take functions of :mod:`tracejit_llvm.functions` from these addresses."""
+        self._functions.update(functions)
 
     def _function_address(self, name: str) -> int:
         found = self._functions.get(name)

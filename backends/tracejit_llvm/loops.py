@@ -8,7 +8,6 @@ from functools import partial
 from tracejit.ir.scalar import IndexVar, index
 from tracejit_llvm.regions import Lanes, Value
 from tracejit_llvm.scope import Scope
-from tracejit_llvm.text import integers, vector
 from tracejit_llvm.widths import SHORT
 
 __all__ = ["Loops"]
@@ -59,18 +58,10 @@ class Loops(Scope):
         self, var: IndexVar, iv: str, width: int, parts: int, hi: int | str | None
     ) -> None:
         """Start lanes in the innermost region; `hi` if the last ones may be off."""
-        masks = None
+        left = None
         if hi is not None:
-            full = vector("i32", width)
             if isinstance(hi, int) and not iv.startswith("%"):
                 left = str(hi - int(iv))
             else:
-                long = self.code.op(f"sub i64 {hi}, {iv}")
-                left = self.code.op(f"trunc i64 {long} to i32")
-            self.lanes = Lanes(var, iv, width, parts, self.depth, None)
-            limit = self.splat(left, "i32", self.depth)
-            masks = tuple(
-                self.code.op(f"icmp slt {full} {integers(range(at, at + width), 'i32')}, {limit}")
-                for at in range(0, parts * width, width)
-            )
-        self.lanes = Lanes(var, iv, width, parts, self.depth, masks)
+                left = self.code.op(f"sub i64 {hi}, {iv}")
+        self.lanes = Lanes(var, iv, width, parts, self.depth, left)

@@ -17,6 +17,7 @@ import numpy as np
 from tracejit.ir.dtypes import is_bool
 from tracejit.ir.kernel import Store
 from tracejit.ir.scalar import Expr, Integer, Size, raw, split_affine
+from tracejit_llvm.functions import vector_function
 from tracejit_llvm.regions import Regions, Value
 from tracejit_llvm.text import Code, element, integers, memory, spread, suffix, vector
 
@@ -27,7 +28,37 @@ STRIDES = (2, 3, 4)
 
 
 class Memory(Regions):
-    """Regions, and access to the buffers from them; operands of offsets are computed already."""
+    """Regions, and access to the buffers from them; operands of offsets are computed already.
+
+    Attributes
+    ----------
+    brief : bool
+        Whether the code is to be short and made quickly: what takes long to compile is called as
+        functions of another module.
+    """
+
+    brief = False
+
+    def mask(self, p: int) -> str | None:
+        """Return the lanes of a part that are on; None if all are."""
+        lanes = self.lanes
+        if lanes is None or lanes.left is None:
+            return None
+        n, depth, left = lanes.width, lanes.depth, lanes.left
+        if left.startswith("%"):
+            left = self.pure(depth, f"trunc i64 {left} to i32")
+        limit = self.splat(left, "i32", depth)
+        places = integers(range(p * n, (p + 1) * n), "i32")
+        return self.pure(depth, f"icmp slt {vector('i32', n)} {places}, {limit}")
+
+    def _left(self, p: int) -> str:
+        """Return how many iterations there are from a part on."""
+        lanes = self.lanes
+        assert lanes is not None
+        assert lanes.left is not None
+        if p == 0:
+            return lanes.left
+        return self.pure(lanes.depth, f"sub i64 {lanes.left}, {p * lanes.width}")
 
     # ---------------------------------------------------------------- integers
     def integer(self, n: Integer) -> int | str:
@@ -165,13 +196,13 @@ class Memory(Regions):
             if not vectors and coefficient in (1, -1):
                 at = self._run(pointer, place, scalar, coefficient, p, known)
                 name = self._load_run(code, at, scalar, size, coefficient == -1, p)
-            elif coefficient in STRIDES and not vectors and not lanes.masks and size >= 4:
+            elif coefficient in STRIDES and not vectors and lanes.left is None and size >= 4:
                 name = self._load_strided(
                     code, pointer, place, scalar, int(coefficient), p, known, size
                 )
             else:
                 places = self._places(pointer, place, scalar, coefficient, vectors, p, known)
-                mask = lanes.masks[p] if lanes.masks else spread("true", "i1", n)
+                mask = self.mask(p) or spread("true", "i1", n)
                 name = code.call(
                     full, f"llvm.masked.gather.{suffix(scalar, n)}.{suffix('p0', n)}",
                     (f"<{n} x ptr>", places), ("i32", str(size)), (vector("i1", n), mask),
@@ -216,12 +247,13 @@ class Memory(Regions):
         """Return the mask of a part for pairs, if it has one."""
         lanes = self.lanes
         assert lanes is not None
-        if not lanes.masks:
+        mask = self.mask(p)
+        if mask is None:
             return None
         flags = vector("i1", lanes.width)
         order = integers((k // 2 for k in range(2 * lanes.width)), "i32")
         return code.op(
-            f"shufflevector {flags} {lanes.masks[p]}, {flags} poison, "
+            f"shufflevector {flags} {mask}, {flags} poison, "
             f"<{2 * lanes.width} x i32> {order}"
         )
 
@@ -300,8 +332,12 @@ class Memory(Regions):
     ) -> str:
         lanes = self.lanes
         assert lanes is not None
-        n, mask = lanes.width, lanes.masks[p] if lanes.masks else None
+        n = lanes.width
         full = vector(scalar, n)
+        if self.brief and not reverse and lanes.left is not None:
+            name = vector_function("load", scalar, n)
+            return code.call(full, name, ("ptr", at), ("i64", self._left(p)))
+        mask = self.mask(p)
         if mask is None:
             name = code.op(f"load {full}, ptr {at}, align {size}")
         else:
@@ -409,7 +445,12 @@ class Memory(Regions):
                 name = code.op(f"zext {flags} {name} to {full}")
             if not vectors and coefficient in (1, -1):
                 at = self._run(pointer, place, scalar, coefficient, p, known)
-                mask = lanes.masks[p] if lanes.masks else None
+                if self.brief and coefficient == 1 and lanes.left is not None:
+                    kept = vector_function("store", scalar, n)
+                    self.module.declare("void", kept, [full, "ptr", "i64"])
+                    code.line(f"call void @{kept}({full} {name}, ptr {at}, i64 {self._left(p)})")
+                    continue
+                mask = self.mask(p)
                 if coefficient == -1:
                     name = self._reversed(code, scalar, name, n)
                     mask = self._reversed(code, "i1", mask, n) if mask else None
@@ -432,7 +473,7 @@ class Memory(Regions):
             self.module.declare("void", intrinsic, [full, f"<{n} x ptr>", "i32", flags])
             code.line(
                 f"call void @{intrinsic}({full} {name}, <{n} x ptr> {places}, i32 {size}, "
-                f"{flags} {lanes.masks[p] if lanes.masks else spread('true', 'i1', n)})"
+                f"{flags} {self.mask(p) or spread('true', 'i1', n)})"
             )
 
 

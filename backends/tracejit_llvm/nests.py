@@ -202,9 +202,7 @@ class Nest:
 
         def trip(iv: str, inner: list[str]) -> list[str]:
             e.with_lanes(loop.var, iv, width, 1, hi)
-            assert e.lanes is not None
-            masks = e.lanes.masks
-            out = self._step(inner, 1, masks[0] if masks else None)
+            out = self._step(inner, 1, e.mask(0))
             e.lanes = None
             return out
 

@@ -44,8 +44,8 @@ class Lanes:
     width: int
     parts: int
     depth: int
-    masks: tuple[str, ...] | None
-    """For each part the lanes that are on; None if all are."""
+    left: str | None
+    """How many iterations there are from ``iv`` on, as an i64; None if they fill all lanes."""
 
 
 class Regions:
@@ -57,6 +57,8 @@ class Regions:
         self.regions: list[Region] = []
         self.memo: dict[Any, Any] = {}
         self.lanes: Lanes | None = None
+        # Of float arguments, by type and width of their vectors.
+        self.tables: dict[tuple[str, int], str] = {}
         self._reads: dict[Expr, frozenset[int]] = {}
         self._depths: dict[str, int] = {}
         self.push(Code(self.module, "entry"), frozenset(), False)

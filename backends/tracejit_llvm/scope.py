@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tracejit.ir.dtypes import is_float
 from tracejit.ir.kernel import Store
 from tracejit.ir.scalar import Expr, IndexVar, split_affine, value_of
-from tracejit_llvm.functions import define, function_name
+from tracejit_llvm.functions import define, function_name, vector_function
 from tracejit_llvm.memory import Memory, steps
 from tracejit_llvm.regions import Value
 from tracejit_llvm.scalars import convert, pointwise
@@ -27,12 +27,9 @@ class Scope(Memory):
     ----------
     outlined : frozenset of str
         Operations that are called as functions instead of being written out.
-    shared : bool
-        Whether these functions are in another module.
     """
 
     outlined: frozenset[str] = frozenset()
-    shared = False
 
     # ---------------------------------------------------------------- expressions
     def value(self, e: Expr) -> Value:
@@ -75,11 +72,7 @@ class Scope(Memory):
         if op == "index":
             return self._lane_index(e.attr)
         if op == "float":
-            at = self.pure(0, f"getelementptr double, ptr %floats, i64 {e.attr}")
-            name = self.pure(0, f"load double, ptr {at}")
-            if e.dtype.itemsize == 4:
-                name = self.pure(0, f"fptrunc double {name} to float")
-            return Value((name,), False, 0)
+            return self._float(e)
         assert op != "ref", f"{e.attr} is used outside the body that computes it"
         values = [self.memo[a] for a in e.args]
         depth = max(v.depth for v in values)
@@ -98,6 +91,34 @@ class Scope(Memory):
         )
         return Value(names, width > 0, depth)
 
+    def _float(self, e: Expr) -> Value:
+        """Return a float argument: a scalar, in short code a vector of a table."""
+        scalar = element(e.dtype)
+        lanes = self.lanes
+        if self.brief and lanes is not None:
+            full, depth = vector(scalar, lanes.width), lanes.depth
+            table = self.tables.setdefault((scalar, lanes.width), f"%table{len(self.tables)}")
+            at = self.pure(depth, f"getelementptr {full}, ptr {table}, i64 {e.attr}")
+            return Value((self.pure(depth, f"load {full}, ptr {at}"),) * lanes.parts, True, depth)
+        at = self.pure(0, f"getelementptr double, ptr %floats, i64 {e.attr}")
+        name = self.pure(0, f"load double, ptr {at}")
+        if scalar == "float":
+            name = self.pure(0, f"fptrunc double {name} to float")
+        return Value((name,), False, 0)
+
+    def filled_tables(self) -> list[str]:
+        """Return the instructions that spread the float arguments to vectors, on the stack."""
+        count = len(self.kernel.floats)
+        lines = [
+            f"  {table} = alloca [{count} x {vector(scalar, width)}]"
+            for (scalar, width), table in self.tables.items()
+        ]
+        for (scalar, width), table in self.tables.items():
+            name = vector_function("fill", scalar, width)
+            self.module.declare("void", name, ["ptr", "ptr", "i64"])
+            lines.append(f"  call void @{name}(ptr {table}, ptr %floats, i64 {count})")
+        return lines
+
     def _one(self, code: Code, e: Expr, width: int, operands: tuple[str, ...]) -> str:
         if e.op == "convert":
             return convert(code, operands[0], e.args[0].dtype, e.dtype, width)
@@ -113,7 +134,7 @@ class Scope(Memory):
         scalar = element(e.dtype)
         name = function_name(e.op, scalar, width)
         full = vector(scalar, width)
-        if self.shared:
+        if self.brief:
             return code.call(full, name, *[(full, a) for a in operands])
         define(self.module, e.op, e.dtype, width, len(operands), "internal ")
         arguments = ", ".join(f"{full} {a}" for a in operands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from tracejit.ir.dtypes import is_bool
@@ -13,6 +14,9 @@ __all__ = ["SHORT", "cost_of", "often_used", "shape_of_lanes", "trips", "width_o
 SHORT = 8
 """A loop of at most so many trips is written out."""
 VECTOR_BYTES = 64
+INTRINSICS = frozenset(
+    ("max", "min", "sqrt", "abs", "floor", "ceil", "trunc", "round", "copysign")
+)
 DEAR = 16
 """Cost from which an operation is a mathematical function."""
 
@@ -54,13 +58,28 @@ def cost_of(body: Iterable[Statement]) -> int:
     return sum(COSTS.get(e.op, 1) for e in _below(_roots(body)))
 
 
-def often_used(body: Iterable[Statement], most: int) -> frozenset[str]:
-    """Return the dear operations that stand more than `most` times in a kernel."""
+def often_used(
+    body: Iterable[Statement], most: int, intrinsics: float = math.inf
+) -> frozenset[str]:
+    """Return the operations on floats that stand too often in a kernel to be written out.
+
+    Parameters
+    ----------
+    body : iterable of Statement
+        The kernel.
+    most : int
+        Uses of a dear operation that are not too many.
+    intrinsics : float
+        Uses of an operation that is an intrinsic of the compiler.
+    """
     uses: dict[str, int] = {}
     for e in _below(_roots(body)):
-        if COSTS.get(e.op, 1) >= DEAR:
-            uses[e.op] = uses.get(e.op, 0) + 1
-    return frozenset(op for op, n in uses.items() if n > most)
+        op = e.op
+        if op in INTRINSICS or COSTS.get(op, 1) >= DEAR:
+            uses[op] = uses.get(op, 0) + 1
+    return frozenset(
+        op for op, n in uses.items() if n > (intrinsics if op in INTRINSICS else most)
+    )
 
 
 def shape_of_lanes(

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tracejit.backend.diskcache import DiskCache
 from tracejit.ir import scalar as s
+from tracejit.ir.dtypes import DTYPES
 from tracejit.ir.kernel import BufferParam, For, Kernel, Store
 from tracejit.ir.scalar import IndexVar, Loop
 from tracejit_llvm.engine import Engine
@@ -63,16 +65,32 @@ def of(op: str, arity: int, dtype: np.dtype[np.floating]) -> Kernel:
     return Kernel(tuple(params), (For(Loop(i, 0, s.Size(0), True), (store,), True),), 1)
 
 
-def run(address: int, dtype: np.dtype[np.floating]) -> bytes:
+def chain(dtype: np.dtype[Any], literals: int) -> Kernel:
+    """Return a kernel of many minima and maxima, of float arguments if there are literals."""
+    i = IndexVar("i0", 100)
+    x, y = (s.raw("load", (s.index(i),), dtype, n) for n in range(2))
+    for n in range(6):
+        x = s.apply("sub", s.apply("max", x, y), y)
+        if literals:
+            x = s.apply("mul", x, s.raw("float", (), dtype, n % literals))
+        x = s.apply("min", s.apply("abs", x), y)
+    params = [BufferParam(dtype, mode) for mode in ("in", "in", "out")]
+    store = Store(2, s.index(i), x)
+    body = (For(Loop(i, 0, s.Size(0), True), (store,), True),)
+    return Kernel(tuple(params), body, 1, (dtype,) * literals)
+
+
+def run(address: int, dtype: np.dtype[Any], begin: int = 0, end: int = 100) -> bytes:
     """Return the bits that a kernel of two operands computes."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(2, 100)).astype(dtype) * 4
-    x[:4] = 0.0, np.inf, np.nan, 1e30
+    x, y = (rng.normal(size=(2, 100)) * 4).astype(dtype)
+    if dtype.kind == "f":
+        x[:4] = 0.0, np.inf, np.nan, 1e30
     out = np.zeros_like(x)
     buffers = (ctypes.c_void_p * 3)(*(a.ctypes.data for a in (x, y, out)))
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64, ctypes.c_int64)(address)
-    size = ctypes.c_int64(100)
-    call(ctypes.addressof(buffers), ctypes.addressof(size), None, 0, 100)
+    size, floats = ctypes.c_int64(100), (ctypes.c_double * 3)(0.1, -2.5, 1e-3)
+    call(*map(ctypes.addressof, (buffers, size, floats)), begin, end)
     return out.tobytes()
 
 
@@ -88,6 +106,20 @@ def test_kernels_compiled_together_give_the_bits_of_those_compiled_with_care(
     assert not set(quick) & set(careful)
     for address, other in zip(quick, careful, strict=True):
         assert run(address, np.dtype(dtype)) == run(other, np.dtype(dtype))
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "i1", "i4", "i8"])
+def test_short_code_reads_and_writes_its_rows_alone(tmp_path: Path, kind: str) -> None:
+    dtype = DTYPES[{"f4": "f32", "f8": "f64", "i1": "i8", "i4": "i32", "i8": "i64"}[kind]]
+    own = chain(dtype, 3 if dtype.kind == "f" else 0)
+    engine = Engine(tmp_path)
+    (quick,), careful = engine.kernels([own]), engine.kernel(own)
+    for begin, end in ((0, 100), (0, 1), (3, 41), (40, 40), (99, 1000)):
+        got = run(quick, dtype, begin, end)
+        assert got == run(careful, dtype, begin, end)
+        row = dtype.itemsize
+        assert not any(got[: begin * row])
+        assert not any(got[end * row :])
 
 
 def test_kernels_compiled_together_are_found_on_disk(tmp_path: Path) -> None:
@@ -125,6 +157,7 @@ SCRIPT = """
 import numpy as np
 from tracejit_llvm import make_backend
 from tracejit.ir import scalar as s
+from tracejit.ir.dtypes import DTYPES
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.kernel import BufferParam, For, Kernel, Store
 from tracejit.ir.plan import Launch, Plan, Slot
