@@ -77,7 +77,7 @@ _LIBRARY = {
 """Functions that CUDA has, by their names for doubles; those for floats end in ``f``."""
 
 _FLOAT_PRELUDE = frozenset(
-    ("digamma", "isfinite", "isinf", "isnan", "max", "min", "quot", "sign")
+    ("digamma", "erfinvgiles", "isfinite", "isinf", "isnan", "max", "min", "quot", "sign")
 )
 _INTEGER_PRELUDE = frozenset(
     ("abs", "add", "clz", "isfinite", "isinf", "isnan", "max", "min", "mul", "neg", "not",

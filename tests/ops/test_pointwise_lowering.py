@@ -67,6 +67,7 @@ MEANING: dict[str, Callable[..., Any]] = {
     "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
     "atanh": np.arctanh, "erf": scipy.special.erf, "erfc": scipy.special.erfc,
     "erfinv": scipy.special.erfinv, "digamma": scipy.special.psi,
+    "erfinvgiles": lambda x: tables.impl[PRIMITIVES["erf_inv_of_uniform"]](np, x),
     "lgamma": lambda x: np.inf if np.isinf(x) else scipy.special.gammaln(x),
 }  # fmt: skip
 

@@ -59,9 +59,15 @@ class Primitive:
     host : bool
         Whether it runs on the host, wherever its operands are: its rule `impl` gets NumPy arrays
         only, and is never tried twice.
+    compiled_from : int or None
+        Elements of a result from which it is compiled where it is evaluated on the host, because
+        the arithmetic of its rule `impl` is slow there; never if ``None``.
     """
 
-    __slots__ = ("control", "effectful", "host", "keeps_weak", "multiple", "name", "shape_cache")
+    __slots__ = (
+        "compiled_from", "control", "effectful", "host", "keeps_weak", "multiple", "name",
+        "shape_cache",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class Primitive:
         keeps_weak: bool = True,
         control: bool = False,
         host: bool = False,
+        compiled_from: int | None = None,
     ) -> None:
         if name in PRIMITIVES:
             raise ValueError(f"primitive {name!r} is already defined")
@@ -80,6 +87,7 @@ class Primitive:
         self.keeps_weak = keeps_weak
         self.control = control
         self.host = host
+        self.compiled_from = compiled_from
         self.shape_cache: dict[Any, Any] = {}
         PRIMITIVES[name] = self
 
@@ -188,6 +196,7 @@ def define(
     keeps_weak: bool = True,
     control: bool = False,
     host: bool = False,
+    compiled_from: int | None = None,
     **rules: Callable[..., Any] | str,
 ) -> Primitive:
     """Define a primitive with all of its rules.
@@ -196,7 +205,7 @@ def define(
     ----------
     name : str
         A name not yet taken.
-    multiple, effectful, keeps_weak, control, host : bool
+    multiple, effectful, keeps_weak, control, host, compiled_from
         See :class:`Primitive`.
     impl, shape, jvp, transpose, batch, lower : callable or str
         The rule, or a sentence that says why there is none.
@@ -211,7 +220,7 @@ def define(
     TypeError
         If a slot is left out, or is none of the six.
     """
-    primitive = Primitive(name, multiple, effectful, keeps_weak, control, host)
+    primitive = Primitive(name, multiple, effectful, keeps_weak, control, host, compiled_from)
     missing, unknown = TABLES.keys() - rules.keys(), rules.keys() - TABLES.keys()
     if missing or unknown:
         del PRIMITIVES[name]

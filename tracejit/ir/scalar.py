@@ -285,7 +285,7 @@ COSTS: dict[str, int] = {
          "sinh", "cosh", "hypot", "tan", "asin", "acos", "atan", "asinh", "acosh", "atanh"), 16),
     **dict.fromkeys(
         ("atan2", "erf", "erfc",
-         "erfinv", "lgamma", "digamma", "pow"), 30),
+         "erfinv", "erfinvgiles", "lgamma", "digamma", "pow"), 30),
 }  # fmt: skip
 """Relative cost of an operation; its keys are the vocabulary."""
 

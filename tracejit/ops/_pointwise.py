@@ -192,6 +192,7 @@ def define_pointwise(
     jvp: Sequence[Callable[..., Any] | None] | Callable[..., Any] | str,
     transpose: Callable[..., Any] | str = NOT_LINEAR,
     lower: Callable[..., Any] | str | None = None,
+    compiled_from: int | None = None,
 ) -> Primitive:
     """Define a pointwise primitive.
 
@@ -207,6 +208,8 @@ def define_pointwise(
         One term an operand as for :func:`jvp_per_operand`; or a rule; or why there is none.
     transpose, lower : callable or str
         As for :func:`tracejit.core.primitive.define`; by default ``k.pointwise(name, *loaders)``.
+    compiled_from : int, optional
+        See :class:`tracejit.core.primitive.Primitive`.
     """
 
     def itself() -> Primitive:
@@ -226,6 +229,7 @@ def define_pointwise(
 
     primitive = define(
         name,
+        compiled_from=compiled_from,
         impl=impl,
         shape=pointwise_shape(name, dtype),
         jvp=jvp

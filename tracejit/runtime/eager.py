@@ -3,7 +3,8 @@
 No compilation happens on the first use of a shape, so small eager steps are as quick as NumPy's.
 On a device the same meaning is evaluated by the device's array library; what that lacks is
 compiled.  Control operations (loops, branches, nested jit) are handed to ``run_control``, which
-compiles them.
+compiles them, and so are a few operations that NumPy has no quick arithmetic for, where arrays are
+large.
 """
 
 from __future__ import annotations
@@ -110,6 +111,8 @@ class Eager:
         own: Wrap,
     ) -> Any:
         outs = primitive.result_avals(avals, params)
+        if primitive.compiled_from is not None and outs[0].size >= primitive.compiled_from:
+            return self.run_control(primitive, operands, params, None, own)
         arrays = [
             x.buf if type(x) is Array else _host(x, a) for x, a in zip(operands, avals, strict=True)
         ]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tracejit.core.primitive import PRIMITIVES, impl
 from tracejit.ir.dtypes import is_bool, is_float, is_signed
 from tracejit.ir.kernel import Accumulator, For, Kernel, Reduce, Statement, Store
 from tracejit.ir.scalar import Expr, IndexVar, Integer, Loop, Size, split_affine, value_of, walk
@@ -246,6 +247,7 @@ _RULES: dict[str, Callable[..., Any]] = {
     "popcount": lambda x: _bits(x).bit_count(),
     "clz": lambda x: 8 * x.dtype.itemsize - _bits(x).bit_length(),
     "fma": _fma,
+    "erfinvgiles": lambda x: impl[PRIMITIVES["erf_inv_of_uniform"]](np, x),
     "sign": _sign,
     "rsqrt": lambda x: x.dtype.type(1) / np.sqrt(x),
     "mul": lambda x, y: x & y if is_bool(x.dtype) else x * y,

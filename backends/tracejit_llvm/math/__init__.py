@@ -10,6 +10,7 @@ from tracejit_llvm.math import gamma as _gamma
 from tracejit_llvm.math import hyperbolic as _hyperbolic
 from tracejit_llvm.math import log as _log
 from tracejit_llvm.math import power as _power
+from tracejit_llvm.math import quantile as _quantile
 from tracejit_llvm.math import trig as _trig
 
 __all__ = ["FUNCTIONS"]
@@ -42,6 +43,7 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "erf": _erf.erf,
     "erfc": _erf.erfc,
     "erfinv": _erf.erfinv,
+    "erfinvgiles": _quantile.erfinv_giles,
     "lgamma": _gamma.lgamma,
     "digamma": _gamma.digamma,
 }

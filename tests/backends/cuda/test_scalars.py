@@ -35,7 +35,8 @@ EXACT = {
     "integer": (["neg", "abs", "sign", "not", "popcount", "clz"],
                 [*RELATIONS, "add", "sub", "mul", "min", "max", "quot", "rem", "and", "or", "xor",
                  "shl", "shr_logical", "shr_arithmetic"]),
-    "float": (["neg", "abs", "sign", "floor", "ceil", "trunc", "round", "sqrt", *QUESTIONS],
+    "float": (["neg", "abs", "sign", "floor", "ceil", "trunc", "round", "sqrt", "erfinvgiles",
+               *QUESTIONS],
               [*RELATIONS, "add", "sub", "mul", "div", "min", "max", "quot", "rem", "copysign",
                "nextafter"]),
 }  # fmt: skip
