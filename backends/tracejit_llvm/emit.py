@@ -13,6 +13,7 @@ from itertools import groupby
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store, statements
 from tracejit.ir.scalar import Expr, IndexVar, raw
+from tracejit_llvm.bands import ROWS, Band, NestOfBand, band_of, named
 from tracejit_llvm.loops import Loops
 from tracejit_llvm.nests import Nest, NestOfRows
 from tracejit_llvm.reductions import BLOCK, Rows, accumulated
@@ -130,6 +131,10 @@ class _Emitter(Loops):
                 self._vector_for(s, lo, hi, writes)
             return
 
+        band = None if self.brief or self.lanes else band_of(s)
+        if band:
+            lo = self._band_for(s, band, lo, hi, writes)
+
         def body(iv: str, carried: list[str]) -> list[str]:
             self.bind(s.loop.var, iv)
             self.statements(s.body)
@@ -158,6 +163,60 @@ class _Emitter(Loops):
         middle = self.split(lo, hi, step)
         self.loop(lo, middle, step, lambda iv, _: body(iv, parts, None), (), writes)
         self.loop(middle, hi, last * width, lambda iv, _: body(iv, last, hi), (), writes)
+
+    def _band_for(
+        self, s: For, band: Band, lo: int | str, hi: int | str, writes: frozenset[int]
+    ) -> int | str:
+        """Emit a loop over bands of rows; return where the rows start that are left."""
+        row, columns = s.loop.var, s.body[0]
+        assert isinstance(columns, For)
+        column = columns.loop.var
+        first, last = self.integer(columns.loop.lo), self.integer(columns.loop.hi)
+        width, _ = shape_of_lanes(columns.body, column, columns.loop.lo, columns.loop.hi)
+        end = self.split(lo, hi, ROWS)
+        if band.again:  # the last rows once more, not those that are left one by one
+            some = self.code.op(f"icmp sgt i64 {end}, {lo}")
+            end = self.code.op(f"select i1 {some}, i64 {hi}, i64 {lo}")
+            final = self.code.op(f"sub i64 {hi}, {ROWS}")
+
+        def tile(iv: str, names: list[str], parts: int, limit: int | str | None) -> list[str]:
+            self.with_lanes(column, iv, width, parts, limit)
+            sums = band.reduce.accumulators
+            states = [
+                [accumulated(a, width, parts, together=False, blocked=False) for a in sums]
+                for _ in names
+            ]
+            nest = NestOfBand(self, band, states, row, names)
+            state = nest.outer(0, [c for own in states for a in own for c in a.carried()])
+            at = 0
+            for n, own in enumerate(states):
+                for a in own:
+                    results = a.finish(self.code, state[at : at + parts], False, ())
+                    at += parts
+                    ref = raw("ref", (), a.dtype, a.of.name)
+                    self.remember(named(ref, n), Value(results, True, self.depth), self.depth)
+                self.stores(nest.stores(band, row, n))
+            self.lanes = None
+            return []
+
+        def body(iv: str, _: list[str]) -> list[str]:
+            code, base = self.code, iv
+            if band.again:
+                base = code.call("i64", "llvm.smin.i64", ("i64", iv), ("i64", final))
+            names = [base, *(code.op(f"add i64 {base}, {n}") for n in range(1, ROWS))]
+            step = width * band.parts
+            middle = self.split(first, last, step)
+            self.loop(
+                first, middle, step, lambda iv, _: tile(iv, names, band.parts, None), (), writes
+            )
+            few = max(band.parts // 2, 1)
+            self.loop(
+                middle, last, few * width, lambda iv, _: tile(iv, names, few, last), (), writes
+            )
+            return []
+
+        self.loop(lo, end, ROWS, body, (), writes)
+        return end
 
     def _rows_for(
         self, s: For, lo: int | str, hi: int | str, writes: frozenset[int], width: int

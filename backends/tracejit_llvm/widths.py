@@ -9,7 +9,7 @@ from tracejit.ir.dtypes import is_bool
 from tracejit.ir.kernel import For, Reduce, Statement
 from tracejit.ir.scalar import COSTS, Expr, IndexVar, Integer, free_vars
 
-__all__ = ["SHORT", "cost_of", "often_used", "shape_of_lanes", "trips", "width_of_rows"]
+__all__ = ["SHORT", "below", "cost_of", "often_used", "shape_of_lanes", "trips", "width_of_rows"]
 
 SHORT = 8
 """A loop of at most so many trips is written out."""
@@ -39,7 +39,7 @@ def _roots(body: Iterable[Statement]) -> Iterable[Expr]:
             yield s.value
 
 
-def _below(roots: Iterable[Expr]) -> Iterable[Expr]:
+def below(roots: Iterable[Expr]) -> Iterable[Expr]:
     """Yield each expression once; offsets of loads are not looked into."""
     seen: set[Expr] = set()
     stack = list(roots)
@@ -55,7 +55,7 @@ def _below(roots: Iterable[Expr]) -> Iterable[Expr]:
 
 def cost_of(body: Iterable[Statement]) -> int:
     """Return the cost of running a body once, inner loops counted as one trip."""
-    return sum(COSTS.get(e.op, 1) for e in _below(_roots(body)))
+    return sum(COSTS.get(e.op, 1) for e in below(_roots(body)))
 
 
 def often_used(
@@ -73,7 +73,7 @@ def often_used(
         Uses of an operation that is an intrinsic of the compiler.
     """
     uses: dict[str, int] = {}
-    for e in _below(_roots(body)):
+    for e in below(_roots(body)):
         op = e.op
         if op in INTRINSICS or COSTS.get(op, 1) >= DEAR:
             uses[op] = uses.get(op, 0) + 1
@@ -89,7 +89,7 @@ def shape_of_lanes(
     body = tuple(body)
     widest = 1
     cost = 0
-    for e in _below(_roots(body)):
+    for e in below(_roots(body)):
         cost += COSTS.get(e.op, 1)
         if not is_bool(e.dtype) and e.op != "const" and var in free_vars(e):
             widest = max(widest, 4 if e.dtype.itemsize == 2 else e.dtype.itemsize)

@@ -12,7 +12,7 @@ import llvmlite.binding as llvm
 
 from tracejit_llvm.text import Code, float_text, spread, suffix, vector
 
-__all__ = ["Lanes"]
+__all__ = ["Lanes", "is_wide"]
 
 
 LONG = 9
@@ -20,7 +20,8 @@ LONG = 9
 
 
 @lru_cache(maxsize=1)
-def _is_wide() -> bool:
+def is_wide() -> bool:
+    """Whether the machine has 32 registers of 64 bytes."""
     return bool(llvm.get_host_cpu_features().get("avx512f", False))
 
 
@@ -124,7 +125,7 @@ class Lanes:
     @property
     def scales(self) -> bool:
         """Whether these lanes can be scaled by powers of two in one instruction."""
-        return self.n * (4 if self.single else 8) == 64 and _is_wide()
+        return self.n * (4 if self.single else 8) == 64 and is_wide()
 
     def scaled(self, x: str, k: str) -> str:
         """Return ``x * 2**k`` for a whole float k, rounded once."""

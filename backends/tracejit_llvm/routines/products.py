@@ -6,13 +6,12 @@ number.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 
 from tracejit_llvm.blas import BLAS, blas_text, linear_symbols
+from tracejit_llvm.math.lanes import is_wide
 from tracejit_llvm.routines.calls import LibraryFunction, LibraryStep, LibrarySteps
 from tracejit_llvm.routines.dots import COLUMNS, dots_text
 from tracejit_llvm.routines.tiles import LONGEST_PANEL, Tiles
@@ -43,7 +42,7 @@ def product_steps(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps
     each = 0.01 * dtype.itemsize / 8
     if across and not turned and k > LONGEST_PANEL and min(m, n) <= FEW:
         groups = max(-(-n // COLUMNS), 1)
-        function = LibraryFunction(dots_text, (dtype.name, _is_wide()), "dots")
+        function = LibraryFunction(dots_text, (dtype.name, is_wide()), "dots")
         cost = batch * (20.0 + m * n * k * each)
         step = LibraryStep(function, (0, 1, 2), (*params, groups), batch * groups, cost)
         return LibrarySteps((step,))
@@ -52,7 +51,7 @@ def product_steps(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps
         step = LibraryStep(function, (0, 1, 2), params, batch, batch * m * n * k * each, False)
         return LibrarySteps((step,))
     blocks, pieces = max(-(-m // BLOCK), 1), max(-(-n // WIDTH), 1)
-    function = LibraryFunction(tiled_text, (dtype.name, _is_wide()), "tiled")
+    function = LibraryFunction(tiled_text, (dtype.name, is_wide()), "tiled")
     cost = batch * (20.0 + m * n * k * each)
     return LibrarySteps(
         (
@@ -61,11 +60,6 @@ def product_steps(params: tuple[int, ...], dtype: np.dtype[Any]) -> LibrarySteps
             ),
         )
     )
-
-
-@lru_cache(maxsize=1)
-def _is_wide() -> bool:
-    return bool(llvm.get_host_cpu_features().get("avx512f", False))
 
 
 def tiled_text(name: str, wide: bool) -> str:
