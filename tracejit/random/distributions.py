@@ -8,6 +8,7 @@ apart for the others.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -106,8 +107,20 @@ def uniform(
     random = cast(bits(key, target, DTYPES[f"u{drawn}"]), word)
     random = shift_right_logical(random, word.type(drawn - mantissa))
     one = np.ones((), kind).view(word)[()]
-    floats = sub(bitcast_convert_type(or_(random, one), kind), kind.type(1))
-    return max_(low, add(mul(floats, sub(high, low)), low))
+    floats = _rounded(sub, bitcast_convert_type(or_(random, one), kind), kind.type(1))
+    span = _rounded(sub, high, low)
+    return max_(low, _rounded(add, _rounded(mul, floats, span), low))
+
+
+def _rounded(operation: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    """Return the result of an operation, rounded to its dtype.
+
+    Kernels compute narrow floats in float32 and round what they store, or convert.
+    """
+    kind = get_aval(x).dtype
+    if kind.itemsize > 2:
+        return operation(x, y)
+    return cast(operation(cast(x, F32), cast(y, F32)), kind)
 
 
 def normal(key: Any, shape: Any = (), dtype: Any = None) -> Any:
