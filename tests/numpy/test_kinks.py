@@ -27,6 +27,8 @@ import numpy as np
 import pytest
 
 import tracejit.numpy as tnp
+import tracejit.scipy.special as special
+from tracejit import nn
 from tracejit.transforms.api import grad, hessian, jacfwd, jvp, vmap
 
 # Functions of an array, the kink, and the derivative along each element: here, and in JAX.
@@ -199,3 +201,26 @@ def test_second_derivatives_at_kinks() -> None:
     # A turn by 1 across, at distance 2.
     turn = jvp(tnp.sign, (np.array(2.0 + 0j),), (np.array(1j),))[1]
     assert complex(np.asarray(turn)) == 0.5j
+
+
+MILLS = 1.5251352761609807  # the density of a normal variable at -1, by its probability below
+SMOOTH: dict[str, tuple[Any, float, list[float]]] = {
+    "logaddexp": (lambda x: tnp.logaddexp(x, 0.0), 0.0, [0.5, 0.25, 0, -0.125]),
+    "logaddexp2": (lambda x: tnp.logaddexp2(x, 1.0), 1.0, [0.5, np.log(2) / 4, 0]),
+    "softplus": (nn.softplus, 0.0, [0.5, 0.25, 0, -0.125]),
+    "log_sigmoid": (nn.log_sigmoid, 0.0, [0.5, -0.25, 0, 0.125]),
+    "log_expit": (special.log_expit, 0.0, [0.5, -0.25, 0, 0.125]),
+    "mish": (nn.mish, 0.0, [0.6, 0.64, -0.096]),
+    "sinc": (tnp.sinc, 0.0, [0, -(np.pi**2) / 3, 0, np.pi**4 / 5]),
+    "log_ndtr": (special.log_ndtr, -1.0, [MILLS, MILLS * (1 - MILLS)]),
+    "x**x": (lambda x: x**x, 1.0, [1, 2, 3, 8]),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_no_kink_where_a_function_is_put_together(name: str) -> None:
+    """Where the pieces of a smooth function meet, its derivatives of every order are right."""
+    function, at, want = SMOOTH[name]
+    for slope in want:
+        function = grad(function)
+        np.testing.assert_allclose(function(at), slope, rtol=1e-11, atol=1e-11)

@@ -145,12 +145,19 @@ def _float_at_least(x: Any) -> Any:
 
 
 def sinc(x: Any) -> Any:
-    """As :func:`numpy.sinc`; the derivatives at 0 are those of the limit to first order."""
+    """As :func:`numpy.sinc`; near 0 by its series, which has the derivatives of the limit."""
     x = _float_at_least(operand(x))
-    dtype = get_aval(x).dtype
-    zero = eq(x, dtype.type(0))
-    y = mul(select(zero, dtype.type(1), x), dtype.type(np.pi))
-    return select(zero, dtype.type(1), div(sin(y), y))
+    of = get_aval(x).dtype.type
+    y = mul(x, of(np.pi))
+    square = mul(y, y)
+    size = complex_numbers.abs_(square) if is_complex(get_aval(x).dtype) else square
+    near = lt(size, get_aval(size).dtype.type(0.01))
+    small = select(near, square, of(0))
+    series = of(1 / 362880)
+    for inverse in (-5040, 120, -6, 1):
+        series = arithmetic.add(mul(series, small), of(1 / inverse))
+    away = select(near, of(1), y)
+    return select(near, series, div(sin(away), away))
 
 
 # ----------------------------------------------------------------------------- differences

@@ -392,13 +392,13 @@ bitwise_count = unary("bitwise_count", _bit_count, accepts=_logical, bool_as=DTY
 
 def _log_add(exp_: Function, log_: Function) -> Function:
     def function(x: Any, y: Any) -> Any:
-        high = logical.max_(x, y)
-        # inf - inf and NaN: the sum is then the greater of them, or NaN.
-        distance = arithmetic.neg(complex_numbers.abs_(arithmetic.sub(x, y)))
-        same = eq(x, y)
+        # Chosen by comparison: max_ and abs_ would lose the second derivative where x = y.
+        below = logical.lt(x, y)
+        high, low = select(below, y, x), select(below, x, y)
+        # inf - inf: the sum is then the greater of them.
         zero = get_aval(x).dtype.type(0)
-        term = log_(exp_(select(same, zero, distance)))
-        return arithmetic.add(high, term)
+        distance = select(logical.is_inf(high), zero, arithmetic.sub(low, high))
+        return arithmetic.add(high, log_(exp_(distance)))
 
     return function
 

@@ -15,7 +15,7 @@ from tracejit.ir.dtypes import is_float, is_inexact
 from tracejit.ops._pointwise import define_pointwise, same_dtype
 from tracejit.ops.arithmetic import add, div, mul, neg, rounded, sqrt, square, sub
 from tracejit.ops.constant import scalar_like
-from tracejit.ops.logical import eq, select
+from tracejit.ops.logical import and_, eq, ne, or_, select
 
 __all__ = [
     "acos",
@@ -281,8 +281,10 @@ def away_from_zero(function: Callable[[Any], Any], x: Any, value: float = 0) -> 
 
 def _pow_base_slope(t: Any, out: Any, x: Any, y: Any) -> Any:
     del out
-    slope = mul(y, pow_(x, sub(y, scalar_like(y, 1))))
-    return mul(t, _where_zero(y, 0, slope))
+    # 0**0 and NaN**0 are the constant 1; elsewhere a guard would lose the derivative in `y`.
+    constant = and_(eq(y, scalar_like(y, 0)), or_(eq(x, scalar_like(x, 0)), ne(x, x)))
+    slope = mul(y, pow_(select(constant, scalar_like(x, 1), x), sub(y, scalar_like(y, 1))))
+    return mul(t, select(constant, scalar_like(slope, 0), slope))
 
 
 def _pow_exponent_slope(t: Any, out: Any, x: Any, y: Any) -> Any:

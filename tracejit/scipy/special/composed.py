@@ -17,7 +17,7 @@ from tracejit.ops import bessel, factorials, hypergeometric, integrals, special
 from tracejit.ops.arithmetic import add, copysign, div, floor, mul, neg, square, sub
 from tracejit.ops.complex_numbers import abs_
 from tracejit.ops.constant import scalar_like
-from tracejit.ops.logical import and_, eq, ge, gt, lt, max_, min_, ne, or_, select
+from tracejit.ops.logical import and_, eq, ge, gt, lt, max_, ne, or_, select
 from tracejit.ops.transcendental import exp, expm1, log, log1p
 from tracejit.scipy.special.operands import floats
 
@@ -175,12 +175,12 @@ def log_ndtr(x: Any, series_order: int = 3) -> Any:
     """
     del series_order
     (x,) = floats("log_ndtr", x)
-    low = min_(x, _of(x, -1))
-    high = max_(x, _of(x, -1))
+    below = lt(x, _of(x, -1))  # max_ and min_ would halve the derivative at -1
+    low, high = select(below, x, _of(x, -1)), select(below, _of(x, -1), x)
     scaled = log(mul(_of(x, 0.5), integrals.erfcx(mul(_of(x, -ROOT_HALF), low))))
     tail = sub(scaled, mul(_of(x, 0.5), square(low)))
     body = log1p(neg(_ndtr(neg(high))))
-    return select(lt(x, _of(x, -1)), tail, body)
+    return select(below, tail, body)
 
 
 def erfcinv(x: Any) -> Any:
@@ -206,7 +206,9 @@ def logit(x: Any) -> Any:
 def log_expit(x: Any) -> Any:
     """Logarithm of :func:`expit`."""
     (x,) = floats("log_expit", x)
-    return sub(min_(x, _of(x, 0)), log1p(exp(neg(abs_(x)))))
+    below = lt(x, _of(x, 0))  # min_ and abs_ would lose the second derivative at 0
+    low, size = select(below, x, _of(x, 0)), select(below, neg(x), x)
+    return sub(low, log1p(exp(neg(size))))
 
 
 def exprel(x: Any) -> Any:
