@@ -73,9 +73,11 @@ def _odd(f: Function, terms: list[Any]) -> Function:
 
 TINY = mp.mpf(10) ** -20
 HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0005")
+LN2_32ND = mp.log(2) / 32 * mp.mpf("1.0005")
 HALF_PI = mp.pi / 2 * mp.mpf("1.001")
 QUARTER_PI = mp.pi / 4 * mp.mpf("1.001")
 LOG_Z = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1) * mp.mpf("1.001")) ** 2
+LOG_BELOW, LOG_ABOVE = -mp.mpf("0.0396"), mp.mpf("0.0352")
 TAN_PI_8 = mp.tan(mp.pi / 8) * mp.mpf("1.001")
 
 
@@ -97,6 +99,10 @@ def _log(s: Any) -> Any:
 
 def _log_tail(t: Any) -> Any:
     return (mp.log1p(t) - t) / t**2 if abs(t) > 1e-30 else mp.mpf(-1) / 2
+
+
+def _log_third(t: Any) -> Any:
+    return (mp.log1p(t) - t + t * t / 2) / t**3 if abs(t) > 1e-20 else mp.mpf(1) / 3
 
 
 def _exp2_slope(x: Any) -> Any:
@@ -139,13 +145,14 @@ def _log_gamma(t: Any) -> Any:
 
 TABLE: dict[str, tuple[Any, ...]] = {
     "EXP64": (_exp_tail, -HALF_LN2, HALF_LN2, 10, _square),
+    "EXP_SHORT64": (_exp_tail, -LN2_32ND, LN2_32ND, 4, _square),
+    "EXPM1_SHORT64": (_exp_tail, -LN2_32ND, LN2_32ND, 5, _square),
     "EXP32": (_exp_tail, -HALF_LN2, HALF_LN2, 4, _square),
-    "LOG64": (_odd(_log, [2]), TINY, LOG_Z, 6, _near_z),
-    "LOG32": (_odd(_log, [2]), TINY, LOG_Z, 2, _near_z),
-    "LOG_TAIL64": (
-        _odd(_log, [2, mp.mpf(2) / 3]), mp.mpf(10) ** -12, LOG_Z, 6,
-        lambda z: z * z + mp.mpf("1e-8"),
+    "LOG_SHORT64": (_log_tail, LOG_BELOW, LOG_ABOVE, 8, lambda t: abs(t) + mp.mpf("1e-6")),
+    "LOG_THIRD64": (
+        _log_third, LOG_BELOW, LOG_ABOVE, 8, lambda t: abs(t) ** 3 + mp.mpf("1e-12"),
     ),
+    "LOG32": (_odd(_log, [2]), TINY, LOG_Z, 2, _near_z),
     "LOG_TAIL32": (_odd(_log, [2]), TINY, LOG_Z, 3),
     "LOG_DIRECT32": (
         _log_tail, mp.sqrt(0.5) - mp.mpf("1.0003"), mp.sqrt(2) - mp.mpf("0.9997"), 8,

@@ -1,23 +1,28 @@
 """Exponentials: exp, exp2, expm1, and what the hyperbolic functions share with them.
 
 ``x = k ln 2 + r`` with ``k`` rounded by adding 1.5 * 2**52 (its low bits are then k) and ``r`` by
-two FMAs (Cody and Waite); ``expm1(r) = r + r**2 Q(r)``; scaled by ``2**k``.
+two FMAs (Cody and Waite); ``expm1(r) = r + r**2 Q(r)``; scaled by ``2**k``.  In float64 exp and
+exp2 take k in sixteenths, ``2**(i / 16)`` from a table, and a shorter polynomial.
 
 Coefficients: ``(exp(r) - 1 - r) / r**2`` on \\|r\\| <= ln 2 / 2, weight ``r**2``, by
-``bench/coefficients.py EXP64 EXP32``; ``(exp2(r) - 1) / r`` on \\|r\\| <= 1/2, by ``EXP2_32``.
+``bench/coefficients.py EXP64 EXP32``, on \\|r\\| <= ln 2 / 32 by ``EXP_SHORT64 EXPM1_SHORT64``;
+``(exp2(r) - 1) / r`` on \\|r\\| <= 1/2, by ``EXP2_32``.
 """
 
 from __future__ import annotations
 
 from tracejit_llvm.math.lanes import Lanes
+from tracejit_llvm.math.tables import ROOTS
 
 __all__ = [
     "exp",
     "exp2",
     "expm1",
+    "power_of_two",
     "reduced",
     "scale",
     "scaled",
+    "sixteenths",
 ]
 
 EXP64 = (
@@ -32,6 +37,21 @@ EXP64 = (
     2.7557234689283293e-07,
     2.5112283821645836e-08,
     2.092657243019751e-09,
+)
+EXP_SHORT64 = (
+    0.5000000000000006,
+    0.1666666666441904,
+    0.04166666665941622,
+    0.00833347195681184,
+    0.0013889132699171664,
+)
+EXPM1_SHORT64 = (
+    0.5000000000000004,
+    0.16666666666666677,
+    0.041666666660579076,
+    0.008333333332284315,
+    0.0013889112581344774,
+    0.00019841570292023823,
 )
 EXP32 = (
     0.5000000092418353,
@@ -105,9 +125,30 @@ def reduced(f: Lanes, x: str, low: str | None = None) -> tuple[str, str, str]:
     return integer(f, t), tail(f, r), k
 
 
+def sixteenths(f: Lanes, x: str, unit: float) -> tuple[str, str]:
+    """Return the multiple of 1/16 nearest to ``x * unit``, and as it is in the last places."""
+    by = f.c(magic(f) / 16)
+    t = f.fma(x, f.c(unit), by) if unit != 1.0 else f.add(x, by)
+    return f.sub(t, by), t
+
+
+def power_of_two(f: Lanes, k: str, t: str, r: str) -> str:
+    """Return ``2**k exp(r)`` in float64 for a small r, and k and t by :func:`sixteenths`."""
+    root = f.lookup(ROOTS, f.bits(t))
+    p = f.fma(f.mul(r, r), f.horner(r, EXP_SHORT64), r)
+    y = f.fma(root, p, root)
+    if f.scales:
+        return f.scaled(y, k)
+    whole = f.word_op("sub", f.bits(t), f.bits(f.c(magic(f) / 16)))
+    return scaled(f, y, f.word_op("ashr", whole, f.i(4)), k)
+
+
 def exp(f: Lanes, x: str) -> str:
     """Exponential."""
     x = f.clamp(x, *((-104.0, 89.0) if f.single else (-746.0, 710.0)))
+    if not f.single:
+        k, t = sixteenths(f, x, INVERSE_LN2)
+        return power_of_two(f, k, t, f.fma(k, f.c(-LN2_64[1]), f.fma(k, f.c(-LN2_64[0]), x)))
     k, p, whole = reduced(f, x)
     return scaled(f, f.add(p, f.c(1.0)), k, whole)
 
@@ -115,6 +156,9 @@ def exp(f: Lanes, x: str) -> str:
 def exp2(f: Lanes, x: str) -> str:
     """Power of two."""
     x = f.clamp(x, *((-150.0, 128.0) if f.single else (-1075.0, 1024.0)))
+    if not f.single:
+        k, t = sixteenths(f, x, 1.0)
+        return power_of_two(f, k, t, f.mul(f.sub(x, k), f.c(0.6931471805599453)))
     t = f.add(x, f.c(magic(f)))
     whole = f.sub(t, f.c(magic(f)))
     fraction = f.sub(x, whole)

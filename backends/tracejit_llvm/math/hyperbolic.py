@@ -10,8 +10,18 @@ from __future__ import annotations
 
 import math
 
-from tracejit_llvm.math.exp import LN2_32, LN2_64, reduced, scale
+import numpy as np
+
+from tracejit_llvm.math.exp import (
+    EXPM1_SHORT64,
+    LN2_32,
+    LN2_64,
+    magic,
+    reduced,
+    scale,
+)
 from tracejit_llvm.math.lanes import Lanes
+from tracejit_llvm.math.tables import ROOTS, ROOTS_LOST
 
 __all__ = ["acosh", "asinh", "atanh", "cosh", "sinh", "tanh"]
 
@@ -33,6 +43,15 @@ ATANH32 = (
     0.1090399314128534,
     0.11261510732942434,
 )
+
+LN2_32ND = (0.02166084939249829, 7.2470212932696863e-19)
+UNITS = (1.0, 0.75, *14 * (1.0,))
+"""Factors of the roots: where e + 2 and e are just above powers of 2, e / (e + 2) loses most."""
+UNIT_ROOTS = (1.0, 0.7832053368205604, *ROOTS[2:])
+UNIT_ROOTS_LOST = (0.0, 1.1016295669412255e-17, *ROOTS_LOST[2:])
+_BITS = np.array(UNIT_ROOTS).view(np.int64) - (np.arange(16) << 48)
+UNIT_ROOTS_LESS = tuple(_BITS.view(np.float64).tolist())
+"""Roots times units, whose bits are less by their index in the places below the exponent."""
 
 
 def _reached(f: Lanes, k: str, top: str, bottom: str, factor: float) -> str:
@@ -84,10 +103,28 @@ def _inverse(f: Lanes, a: str, root: str, sine: str, cosine: str) -> str:
     return _reached(f, k, top, bottom, 2.0)
 
 
+def _doubled64(f: Lanes, a: str) -> tuple[str, str, str]:
+    """Return s, p and u with ``s (1 + p) = u exp(2 a)`` for a from 0 to 20; s - u is exact."""
+    t = f.fma(a, f.c(32 / math.log(2.0)), f.c(magic(f)))
+    k = f.sub(t, f.c(magic(f)))
+    # The first product is exact, and so is r.
+    r = f.fma(k, f.c(-LN2_32ND[0]), a)
+    n = f.bits(t)
+    lost = f.fma(k, f.c(-2 * LN2_32ND[1]), f.lookup(UNIT_ROOTS_LOST, n))
+    tail = f.horner(r, [c * 2.0 ** (j + 2) for j, c in enumerate(EXPM1_SHORT64)])
+    p = f.fma(r, f.c(2.0), f.fma(f.mul(r, r), tail, lost))
+    s = f.word_op("add", f.bits(f.lookup(UNIT_ROOTS_LESS, n)), f.word_op("shl", n, f.i(48)))
+    return f.unbits(s), p, f.lookup(UNITS, n)
+
+
 def tanh(f: Lanes, x: str) -> str:
     """Hyperbolic tangent: ``E / (E + 2)`` with ``E = expm1(2 |x|)``."""
     a = f.abs(x)
     a = f.select(f.compare("ogt", a, f.either(10.0, 20.0)), f.either(10.0, 20.0), a)
+    if not f.single:
+        s, p, unit = _doubled64(f, a)
+        e = f.fma(s, p, f.sub(s, unit))
+        return f.copysign(f.div(e, f.fma(unit, f.c(2.0), e)), x)
     k, p, _ = reduced(f, f.add(a, a))
     s = scale(f, k)
     e = f.fma(s, p, f.sub(s, f.c(1.0)))

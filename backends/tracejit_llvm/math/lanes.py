@@ -5,18 +5,19 @@ Operations are IEEE operations, one each; only :meth:`Lanes.fma` fuses.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import llvmlite.binding as llvm
 
-from tracejit_llvm.text import Code, float_text, spread, suffix, vector
+from tracejit_llvm.text import Code, float_text, integers, spread, suffix, vector
 
 __all__ = ["Lanes", "is_wide"]
 
 
-LONG = 9
-"""Coefficients from which a polynomial is evaluated in two parts."""
+LONG = 6
+"""Coefficients from which a polynomial is evaluated by pairs."""
 
 
 @lru_cache(maxsize=1)
@@ -108,19 +109,27 @@ class Lanes:
         return self.intrinsic("trunc", a)
 
     def horner(self, x: str, coefficients: Sequence[float], chain: bool = False) -> str:
-        """Return a polynomial, low powers first; even and odd powers apart if it is long.
+        """Return a polynomial, low powers first; if it is long, of its pairs or fours of terms.
 
         A long chain of operations that wait for each other fills the processor's queues; it is more
-        accurate (`chain`) where even and odd powers nearly cancel.
+        accurate (`chain`) where neighbours nearly cancel.
         """
-        if len(coefficients) >= LONG and not chain:
-            square = self.mul(x, x)
-            odd = self.horner(square, coefficients[1::2])
-            return self.fma(odd, x, self.horner(square, coefficients[::2]))
-        result = self.c(coefficients[-1])
-        for c in coefficients[-2::-1]:
-            result = self.fma(result, x, self.c(c))
+        terms = [self.c(c) for c in coefficients]
+        if len(terms) >= LONG and not chain:
+            terms = self._paired(x, terms)
+            x = self.mul(x, x)
+            if len(terms) >= LONG - 1:
+                terms = self._paired(x, terms)
+                x = self.mul(x, x)
+        result = terms[-1]
+        for term in terms[-2::-1]:
+            result = self.fma(result, x, term)
         return result
+
+    def _paired(self, x: str, terms: Sequence[str]) -> list[str]:
+        """Return ``a + b x`` for each two terms."""
+        last = [] if len(terms) % 2 == 0 else [terms[-1]]
+        return [self.fma(b, x, a) for a, b in zip(terms[::2], terms[1::2], strict=False)] + last
 
     @property
     def scales(self) -> bool:
@@ -134,6 +143,55 @@ class Lanes:
             self.type, f"llvm.x86.avx512.mask.scalef.{kind}.512", (self.type, x), (self.type, k),
             (self.type, x), (mask, "-1"), ("i32", "4"),
         )  # fmt: skip
+
+    def lookup(self, table: Sequence[float], index: str) -> str:
+        """Return the entries of a float64 `table` of 16 that the low 4 bits of integers name.
+
+        It is in two registers where they are as wide as 8 entries, else in memory.
+        """
+        code = self.code
+        if self.n % 8 or not self.n or not is_wide():
+            return self._loaded(table, index)
+        low, high = (
+            "<" + ", ".join(f"double {float_text(x, 'double')}" for x in half) + ">"
+            for half in (table[:8], table[8:])
+        )
+        found = []
+        for start in range(0, self.n, 8):
+            order = integers(range(start, start + 8), "i32")
+            part = index if self.n == 8 else code.op(
+                f"shufflevector {self.words} {index}, {self.words} poison, <8 x i32> {order}"
+            )
+            found.append(code.call(
+                "<8 x double>", "llvm.x86.avx512.vpermi2var.pd.512", ("<8 x double>", low),
+                ("<8 x i64>", part), ("<8 x double>", high),
+            ))
+        while len(found) > 1:
+            n = self.n // len(found)
+            order = integers(range(2 * n), "i32")
+            half = vector("double", n)
+            found = [
+                code.op(f"shufflevector {half} {a}, {half} {b}, <{2 * n} x i32> {order}")
+                for a, b in zip(found[::2], found[1::2], strict=True)
+            ]
+        return found[0]
+
+    def _loaded(self, table: Sequence[float], index: str) -> str:
+        code = self.code
+        entries = ", ".join(f"double {float_text(x, 'double')}" for x in table)
+        name = f"@table_{hashlib.sha256(entries.encode()).hexdigest()[:16]}"
+        kind = f"[{len(table)} x double]"
+        code.module.definitions[name] = f"{name} = private constant {kind} [{entries}]"
+        index = self.word_op("and", index, self.i(len(table) - 1))
+        result = "poison"
+        for lane in range(max(self.n, 1)):
+            at = code.op(f"extractelement {self.words} {index}, i64 {lane}") if self.n else index
+            place = code.op(f"getelementptr {kind}, ptr {name}, i64 0, i64 {at}")
+            x = code.op(f"load double, ptr {place}, align 8")
+            if not self.n:
+                return x
+            result = code.op(f"insertelement {self.type} {result}, double {x}, i64 {lane}")
+        return result
 
     # ------------------------------------------------------------------ bits
     def bits(self, a: str) -> str:

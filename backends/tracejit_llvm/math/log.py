@@ -1,13 +1,14 @@
 """Logarithms: log, log2, log10, log1p.
 
-``x = 2**k m`` with m in [sqrt(1/2), sqrt(2)); with ``f = m - 1`` and ``s = f / (2 + f)``,
-``log(m) = f - (f**2/2 - s (f**2/2 + s**2 Q(s**2)))``.  In float32 ``log(m) = f + f**2 P(f)``, which
-has no division; other bases scale the coefficients.
+In float64 ``x = 2**k m`` with m from 1 - 7/512 on, and ``1 + r = m y`` with y from a table of 16:
+r is exact and below 0.04, ``log(1 + r) = r + r**2 P(r)``.  In float32 m is in [sqrt(1/2), sqrt(2))
+and ``log(m) = f + f**2 P(f)`` with ``f = m - 1``; log1p has ``s = f / (2 + f)`` and
+``log(m) = f - (f**2/2 - s (f**2/2 + s**2 Q(s**2)))``.  Other bases scale the coefficients.
 
 Subnormal numbers, 0, inf, nan and negative numbers are set aside before by one test of the bits.
 
-Coefficients: ``(log((1 + s) / (1 - s)) - 2 s) / s**3`` in ``z = s**2``, weight z, and
-``(log(1 + f) - f) / f**2``, weight f, by ``bench/coefficients.py LOG64 LOG32 LOG_DIRECT32``.
+Coefficients: ``(log(1 + f) - f) / f**2``, weight f, by ``bench/coefficients.py LOG_DIRECT32
+LOG_SHORT64``; ``(log((1 + s) / (1 - s)) - 2 s) / s**3`` in ``z = s**2``, weight z, by ``LOG32``.
 
 References
 ----------
@@ -18,23 +19,48 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from tracejit_llvm.math.exp import LN2_32, LN2_64
+from tracejit_llvm.math.exp import LN2_32
 from tracejit_llvm.math.lanes import Lanes
+from tracejit_llvm.math.tables import (
+    INVERSES,
+    LOGARITHMS,
+    LOGARITHMS2,
+    LOGARITHMS2_LOST,
+    LOGARITHMS10,
+    LOGARITHMS10_LOST,
+    LOGARITHMS_LOST,
+)
 
 __all__ = ["log", "log1p", "log2", "log10", "log_in_parts", "normal", "split_exponent"]
 
-LOG64 = (
-    0.6666666666666735,
-    0.3999999999940791,
-    0.28571428744059596,
-    0.22222198386041528,
-    0.18183574812257766,
-    0.15313763778227674,
-    0.14798996006899834,
+LOG_SHORT64 = (
+    -0.5000000000000001,
+    0.33333333333331255,
+    -0.2499999999984424,
+    0.20000000014645097,
+    -0.16666667176161795,
+    0.14285681618976007,
+    -0.12499403293860122,
+    0.11140279204022571,
+    -0.10237648710358146,
 )
+class Base(NamedTuple):
+    """A base in float64: its logarithms of the table, and of 2 in two parts, the first short."""
+
+    logarithms: Sequence[float]
+    lost: Sequence[float]
+    digit: tuple[float, float]
+
+
+BASE_E = Base(LOGARITHMS, LOGARITHMS_LOST, (0.6931471805598903, 5.497923018708371e-14))
+BASE2 = Base(LOGARITHMS2, LOGARITHMS2_LOST, (1.0, 0.0))
+BASE10 = Base(LOGARITHMS10, LOGARITHMS10_LOST, (0.30102999566383914, 1.42050232272661e-13))
+START = 0x3FEF900000000000
+"""The bits of 1 - 7/512, where the first of the 16 intervals begins."""
 LOG32 = (
     0.6666677690994983,
     0.39977458271571115,
@@ -70,12 +96,58 @@ def split_exponent(f: Lanes, x: str, subnormal: bool = True) -> tuple[str, str]:
     return exponent, m
 
 
+def split_interval(f: Lanes, x: str) -> tuple[str, str, str]:
+    """Return k as a float, m and i with ``x = 2**k m``, m in interval i of 16; x float64, normal.
+
+    i is in the low 4 bits of its integers.
+    """
+    b = f.bits(x)
+    d = f.word_op("sub", b, f.i(START))
+    k = f.word_op("ashr", d, f.i(52))
+    m = f.unbits(f.word_op("sub", b, f.word_op("shl", k, f.i(52))))
+    exponent = f.code.op(f"sitofp {f.words} {k} to {f.type}")
+    return exponent, m, f.word_op("lshr", d, f.i(48))
+
+
+def near_table(
+    f: Lanes, normal_x: Sequence[str], base: Base, beside: str | None = None
+) -> tuple[str, str, str]:
+    """Return w, r and rest: the logarithm is ``w + log(1 + r) + rest``, with r and w exact.
+
+    `normal_x` is x alone if it is normal, or what :func:`normal` returns.  What x lost (`beside`)
+    is added to r, rounded.  w is short, and 0 where it is not larger than r.
+    """
+    x, *more = normal_x
+    k, m, i = split_interval(f, x)
+    if more:
+        k = f.add(k, more[0])
+    inverse = f.lookup(INVERSES, i)
+    r = f.fma(m, inverse, f.c(-1.0))
+    if beside is not None:
+        down = f.word_op("add", f.word_op("sub", f.bits(m), f.bits(x)), f.bits(f.c(1.0)))
+        more_exact = f.fma(f.mul(beside, f.unbits(down)), inverse, r)
+        r = f.select(f.compare("olt", x, f.c(2.0**1000)), more_exact, r)
+    high, low = f.lookup(base.logarithms, i), f.lookup(base.lost, i)
+    if more:
+        low = f.add(low, more[1])
+    if not base.digit[1]:
+        return f.add(k, high), r, low
+    return f.fma(k, f.c(base.digit[0]), high), r, f.fma(k, f.c(base.digit[1]), low)
+
+
+def _double(f: Lanes, w: str, r: str, rest: str) -> str:
+    """Return ``w + (r + r**2 P(r)) + rest``."""
+    high = f.add(w, r)
+    low = f.add(f.add(f.sub(w, high), r), rest)
+    return f.add(high, f.fma(f.mul(r, r), f.horner(r, LOG_SHORT64), low))
+
+
 def _parts(f: Lanes, t: str) -> tuple[str, str, str]:
-    """Return s, f**2/2 and ``f**2/2 + z Q`` for ``log(1 + t)``."""
+    """Return s, f**2/2 and ``f**2/2 + z Q`` for ``log(1 + t)`` in float32."""
     s = f.div(t, f.add(t, f.c(2.0)))
     z = f.mul(s, s)
     half = f.mul(f.mul(t, t), f.c(0.5))
-    return s, half, f.fma(z, f.horner(z, LOG32 if f.single else LOG64), half)
+    return s, half, f.fma(z, f.horner(z, LOG32), half)
 
 
 def _special(f: Lanes, x: str, result: str) -> str:
@@ -85,30 +157,29 @@ def _special(f: Lanes, x: str, result: str) -> str:
     return f.select(f.compare("ult", x, f.c(0.0)), f.c(math.nan), result)
 
 
-def normal(f: Lanes, x: str, apart: bool = False) -> list[str]:
-    """Return a normal number y and c with ``log(x) = log(y) + c log(2)``.
+def normal(f: Lanes, x: str) -> list[str]:
+    """Return a normal number y, c and s with ``log(x) = log(y) + c log(2) + s``.
 
-    c is an infinity or nan where the logarithm is; if it is to be `apart`, c is finite and a third
-    value is to be added to the logarithm.
+    s is 0, or an infinity or nan where the logarithm is.
     """
     least, top = (0x00800000, 0x7F800000) if f.single else (0x0010000000000000, 0x7FF0000000000000)
     above = f.word_op("sub", f.bits(x), f.i(least))
     special = f.code.op(f"icmp uge {f.words} {above}, {f.i(top - least)}")
+    zero = f.c(0.0)
 
     def other() -> Sequence[str]:
         small = f.compare("olt", x, f.either(2.0**-126, 2.0**-1022))
         y = f.select(small, f.mul(x, f.either(2.0**24, 2.0**54)), x)
-        c = f.select(small, f.either(-24.0, -54.0), f.c(0.0))
-        return (y, c, _special(f, x, f.c(0.0))) if apart else (y, _special(f, x, c))
+        return y, f.select(small, f.either(-24.0, -54.0), zero), _special(f, x, zero)
 
-    return f.rare(special, (x, *(f.c(0.0) for _ in range(2 if apart else 1))), other)
+    return f.rare(special, (x, zero, zero), other)
 
 
 def _single(f: Lanes, x: str, factor: float, digit: tuple[float, float]) -> str:
     """Return ``log(x) * factor`` in float32; `digit` is that of 2, its first part short."""
-    x, c = normal(f, x)
+    x, c, special = normal(f, x)
     k, m = split_exponent(f, x, subnormal=False)
-    k = f.add(k, c)
+    k = f.add(f.add(k, c), special)
     t = f.sub(m, f.c(1.0))
     high = float(np.float32(factor))
     tail = f.mul(t, f.horner(t, (factor - high, *(q * factor for q in LOG_DIRECT32))))
@@ -122,53 +193,31 @@ def log(f: Lanes, x: str) -> str:
     """Natural logarithm."""
     if f.single:
         return _single(f, x, 1.0, LN2_32)
-    x, c = normal(f, x)
-    k, m = split_exponent(f, x, subnormal=False)
-    k = f.add(k, c)
-    t = f.sub(m, f.c(1.0))
-    s, half, r = _parts(f, t)
-    rest = f.fma(s, r, f.mul(k, f.c(LN2_64[1])))
-    return f.fma(k, f.c(LN2_64[0]), f.sub(t, f.sub(half, rest)))
+    return _double(f, *near_table(f, normal(f, x), BASE_E))
 
 
 def log_in_parts(f: Lanes, x: str) -> tuple[str, str]:
-    """Return a short multiple of log(2) and what the logarithm of a normal float64 has beside it.
+    """Return a short number and what the logarithm of a normal float64 has beside it.
 
-    The second part is at most 0.35, and so is its error small.
+    The second part is at most 0.03, and so is its error small.
     """
-    k, m = split_exponent(f, x, subnormal=False)
-    t = f.sub(m, f.c(1.0))
-    s, half, r = _parts(f, t)
-    rest = f.fma(s, r, f.mul(k, f.c(LN2_64[1])))
-    return f.mul(k, f.c(LN2_64[0])), f.sub(t, f.sub(half, rest))
+    w, r, rest = near_table(f, (x,), BASE_E)
+    return w, f.add(r, f.fma(f.mul(r, r), f.horner(r, LOG_SHORT64), rest))
 
 
-def _other_base(
-    f: Lanes, x: str, factor: tuple[float, float], digit: tuple[float, float]
-) -> str:
-    """Return ``log(m) factor + k digit`` in float64, each in two parts, the first digit short."""
-    x, c, special = normal(f, x, apart=True)
-    k, m = split_exponent(f, x, subnormal=False)
-    t = f.sub(m, f.c(1.0))
-    s, half, r = _parts(f, t)
-    high = f.sub(t, half)
-    low = f.fma(s, r, f.sub(f.sub(t, high), half))
-    top = f.mul(high, f.c(factor[0]))
-    tail = f.fma(high, f.c(factor[0]), f.neg(top))
-    tail = f.fma(low, f.c(factor[0]), f.fma(high, f.c(factor[1]), tail))
-    k = f.add(k, c)
-    whole = k
-    if digit[1]:
-        whole = f.mul(k, f.c(digit[0]))
-        tail = f.fma(k, f.c(digit[1]), tail)
-    total = f.add(whole, top)
-    lost = f.add(f.sub(whole, total), top)
-    return f.add(f.add(total, f.add(tail, lost)), special)
+def _other_base(f: Lanes, x: str, base: Base, factor: tuple[float, float]) -> str:
+    """Return a logarithm in float64, its factor in two parts."""
+    w, r, rest = near_table(f, normal(f, x), base)
+    top = f.mul(r, f.c(factor[0]))
+    rest = f.add(f.fma(r, f.c(factor[0]), f.neg(top)), f.fma(r, f.c(factor[1]), rest))
+    high = f.add(w, top)
+    low = f.add(f.add(f.sub(w, high), top), rest)
+    p = f.horner(r, [q * factor[0] for q in LOG_SHORT64])
+    return f.add(high, f.fma(f.mul(r, r), p, low))
 
 
 INVERSE_LN2 = (1.4426950408889634, 2.0355273740931033e-17)
 INVERSE_LN10 = (0.4342944819032518, 1.098319650216765e-17)
-LOG10_2 = (3.01029995663611771306e-01, 3.69423907715893078616e-13)
 LOG10_2_32 = (0.301025390625, 4.605038981195214e-06)
 
 
@@ -176,19 +225,21 @@ def log2(f: Lanes, x: str) -> str:
     """Logarithm to the base 2; exact at powers of 2."""
     if f.single:
         return _single(f, x, INVERSE_LN2[0], (1.0, 0.0))
-    return _other_base(f, x, INVERSE_LN2, (1.0, 0.0))
+    return _other_base(f, x, BASE2, INVERSE_LN2)
 
 
 def log10(f: Lanes, x: str) -> str:
     """Logarithm to the base 10."""
     if f.single:
         return _single(f, x, INVERSE_LN10[0], LOG10_2_32)
-    return _other_base(f, x, INVERSE_LN10, LOG10_2)
+    return _other_base(f, x, BASE10, INVERSE_LN10)
 
 
 def log1p(f: Lanes, x: str) -> str:
     """``log(1 + x)``, accurate near 0."""
     u = f.add(x, f.c(1.0))
+    if not f.single:
+        return _log1p_double(f, x, u)
     k, m = split_exponent(f, u, subnormal=False)
     near = f.compare("oeq", k, f.c(0.0))
     # What was lost by rounding u, relative to it.
@@ -197,9 +248,19 @@ def log1p(f: Lanes, x: str) -> str:
     lost = f.select(near, f.c(0.0), f.div(lost, u))
     t = f.select(near, x, f.sub(m, f.c(1.0)))
     s, half, r = _parts(f, t)
-    high, low = LN2_32 if f.single else LN2_64
-    rest = f.fma(s, r, f.fma(k, f.c(low), lost))
-    result = f.fma(k, f.c(high), f.sub(t, f.sub(half, rest)))
+    rest = f.fma(s, r, f.fma(k, f.c(LN2_32[1]), lost))
+    result = f.fma(k, f.c(LN2_32[0]), f.sub(t, f.sub(half, rest)))
     result = _special(f, u, result)
-    tiny = f.compare("olt", f.abs(x), f.either(2.0**-25, 2.0**-54))
+    tiny = f.compare("olt", f.abs(x), f.c(2.0**-25))
     return f.select(tiny, x, result)
+
+
+def _log1p_double(f: Lanes, x: str, u: str) -> str:
+    """Return ``log(1 + x)``; u is the rounded sum."""
+    one = f.c(1.0)
+    less = f.compare("olt", x, one)
+    large, small = f.select(less, one, x), f.select(less, x, one)
+    lost = f.sub(small, f.sub(u, large))
+    w, r, rest = near_table(f, normal(f, u), BASE_E, lost)
+    result = _double(f, w, r, rest)
+    return f.select(f.compare("olt", f.abs(x), f.c(2.0**-54)), x, result)

@@ -5,9 +5,9 @@ pow: ``exp(y log|x|)`` with the logarithm and the product in two parts; in float
 
 cbrt: ``x**(-1/3)`` from the bits, a polynomial and one step of Newton's.
 
-Coefficients: ``(log((1 + s) / (1 - s)) - 2 s - 2 s**3 / 3) / s**5`` in ``z = s**2``, weight z**2,
-and ``(log((1 + s) / (1 - s)) - 2 s) / s**3``, ``(1 - e)**(-1/3)`` on \\|e\\| <= 0.1025, by
-``bench/coefficients.py LOG_TAIL64 LOG_TAIL32 CBRT64 CBRT32``.
+Coefficients: ``(log(1 + r) - r + r**2/2) / r**3``, weight r**3,
+``(log((1 + s) / (1 - s)) - 2 s) / s**3`` in ``z = s**2``, and ``(1 - e)**(-1/3)`` on
+\\|e\\| <= 0.1025, by ``bench/coefficients.py LOG_THIRD64 LOG_TAIL32 CBRT32 CBRT64``.
 """
 
 from __future__ import annotations
@@ -16,20 +16,31 @@ import math
 
 import numpy as np
 
-from tracejit_llvm.math.exp import EXP2_32, LN2_64, integer, magic, reduced, scaled
+from tracejit_llvm.math.exp import (
+    EXP2_32,
+    INVERSE_LN2,
+    LN2_64,
+    integer,
+    magic,
+    power_of_two,
+    scaled,
+    sixteenths,
+)
 from tracejit_llvm.math.lanes import Lanes
-from tracejit_llvm.math.log import split_exponent
+from tracejit_llvm.math.log import BASE_E, near_table, split_exponent
 
 __all__ = ["cbrt", "hypot", "pow_", "rsqrt"]
 
-LOG_TAIL64 = (
-    0.40000000000002284,
-    0.2857142857008475,
-    0.22222222522716645,
-    0.1818178411081284,
-    0.1538676964155533,
-    0.13256520248537043,
-    0.1319918326844414,
+LOG_THIRD64 = (
+    0.33333333333333376,
+    -0.24999999999996195,
+    0.1999999999966907,
+    -0.16666666686846957,
+    0.14285715075124036,
+    -0.12499962548379875,
+    0.11110359265375486,
+    -0.10029401871802253,
+    0.09348679547645655,
 )
 LOG_TAIL32 = (
     0.6666666655214447,
@@ -51,7 +62,8 @@ CBRT64 = (
     0.12669630944713647,
     0.11316463197074304,
 )
-TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
+LARGEST = 708.0
+"""The exponential of what is less is a normal number."""
 
 
 def _two_sum(f: Lanes, a: str, b: str) -> tuple[str, str]:
@@ -65,39 +77,36 @@ def _two_product(f: Lanes, a: str, b: str) -> tuple[str, str]:
     return product, f.fma(a, b, f.neg(product))
 
 
-def _log_in_two(f: Lanes, x: str) -> tuple[str, str]:
-    """Return the logarithm of a positive float64 in two parts."""
-    k, m = split_exponent(f, x)
-    t = f.sub(m, f.c(1.0))
-    sum_ = f.add(t, f.c(2.0))
-    sum_low = f.sub(t, f.sub(sum_, f.c(2.0)))
-    inverse = f.div(f.c(1.0), sum_)
-    s = f.mul(t, inverse)
-    minus = f.neg(s)
-    s_low = f.mul(f.fma(minus, sum_low, f.fma(minus, sum_, t)), inverse)
-    z, z_low = _two_product(f, s, s)
-    z_low = f.fma(f.add(s, s), s_low, z_low)
-    cube, cube_low = _two_product(f, z, s)
-    cube_low = f.fma(z_low, s, f.fma(z, s_low, cube_low))
-    third, third_low = _two_product(f, cube, f.c(TWO_THIRDS[0]))
-    third_low = f.fma(cube, f.c(TWO_THIRDS[1]), f.fma(cube_low, f.c(TWO_THIRDS[0]), third_low))
-    tail = f.mul(f.mul(cube, z), f.horner(z, LOG_TAIL64))
-    high, low = LN2_64
-    a, a_low = _two_sum(f, f.add(s, s), third)
-    # k ln 2 is 0 or the larger one.
-    b, b_low = _two_sum(f, f.mul(k, f.c(high)), a)
-    rest = f.add(f.add(f.add(s_low, s_low), third_low), f.fma(k, f.c(low), tail))
-    return _two_sum(f, b, f.add(f.add(a_low, b_low), rest))
+def _log_in_two(f: Lanes, x: str, c: str | None) -> tuple[str, str]:
+    """Return two numbers whose sum is the logarithm of a positive normal float64; c adds to its k.
+
+    The second may be 2**-10 of the first.
+    """
+    w, r, rest = near_table(f, (x,) if c is None else (x, c, f.c(0.0)), BASE_E)
+    half = f.c(-0.5)
+    square, square_low = _two_product(f, r, r)
+    first, first_low = _two_sum(f, w, r)
+    high = f.fma(square, half, first)
+    low = f.fma(square, half, f.sub(first, high))
+    low = f.add(f.fma(square_low, half, low), f.add(first_low, rest))
+    return high, f.fma(f.mul(square, r), f.horner(r, LOG_THIRD64), low)
 
 
-def _power(f: Lanes, x: str, y: str) -> str:
-    high, low = _log_in_two(f, x)
+def _power(
+    f: Lanes, x: str, y: str, c: str | None = None, clamped: bool = False
+) -> tuple[str, str]:
+    """Return ``x**y`` and about its logarithm; unless `clamped` that should be within LARGEST."""
+    high, low = _log_in_two(f, x, c)
     p, p_low = _two_product(f, y, high)
     p_low = f.fma(y, low, p_low)
-    clamped = f.clamp(p, -746.0, 710.0)
-    p_low = f.select(f.compare("oeq", clamped, p), p_low, f.c(0.0))
-    k, q, whole = reduced(f, clamped, p_low)
-    return scaled(f, f.add(q, f.c(1.0)), k, whole)
+    if clamped:
+        within = f.clamp(p, -746.0, 710.0)
+        p_low = f.select(f.compare("oeq", within, p), p_low, f.c(0.0))
+        p = within
+    total = f.add(p, p_low)
+    k, t = sixteenths(f, total, INVERSE_LN2)
+    r = f.fma(k, f.c(-LN2_64[1]), f.fma(k, f.c(-LN2_64[0]), p))
+    return power_of_two(f, k, t, f.add(r, p_low)), total
 
 
 def _power_single(f: Lanes, x: str, y: str) -> str:
@@ -134,14 +143,33 @@ def _power_single(f: Lanes, x: str, y: str) -> str:
 def pow_(f: Lanes, x: str, y: str) -> str:
     """Power, as C's pow."""
     a = f.abs(x)
-    result = _power_single(f, a, y) if f.single else _power(f, a, y)
-    # Negative x, 0, inf and nan; y that is inf or nan.
-    inf = f.word_op("shl", f.i(255 if f.single else 2047), f.i(f.mantissa))
-    below = f.word_op("sub", f.bits(x), f.i(1))
-    strange = f.code.op(f"icmp uge {f.words} {below}, {f.word_op('sub', inf, f.i(1))}")
-    huge = f.code.op(f"icmp uge {f.words} {f.bits(f.abs(y))}, {inf}")
-    special = f.logic("or", strange, huge)
-    return f.rare(special, (result,), lambda: (_special_powers(f, x, y, a, result),))[0]
+    if f.single:
+        result = _power_single(f, a, y)
+    else:
+        result, logarithm = _power(f, a, y)
+    # Negative x, 0, inf and nan; y that is inf or nan.  In float64 also subnormal x, and results
+    # that may not be normal.
+    least, top = (1, 0x7F800000) if f.single else (1 << 52, 0x7FF << 52)
+    below = f.word_op("sub", f.bits(x), f.i(least))
+    special = f.code.op(f"icmp uge {f.words} {below}, {f.i(top - least)}")
+    if f.single:
+        huge = f.code.op(f"icmp uge {f.words} {f.bits(f.abs(y))}, {f.i(top)}")
+    else:
+        huge = f.compare("uge", f.abs(logarithm), f.c(LARGEST))
+
+    def other() -> tuple[str]:
+        usual = result if f.single else _power_anywhere(f, a, y)
+        return (_special_powers(f, x, y, a, usual),)
+
+    return f.rare(f.logic("or", special, huge), (result,), other)[0]
+
+
+def _power_anywhere(f: Lanes, a: str, y: str) -> str:
+    """Return the power of a, where it or a may be subnormal."""
+    small = f.compare("olt", a, f.c(2.0**-1022))
+    scaled_a = f.select(small, f.mul(a, f.c(2.0**54)), a)
+    c = f.select(small, f.c(-54.0), f.c(0.0))
+    return _power(f, scaled_a, y, c, clamped=True)[0]
 
 
 def _special_powers(f: Lanes, x: str, y: str, a: str, result: str) -> str:

@@ -15,6 +15,7 @@ from tracejit.ir import scalar as s
 from tracejit.ir.dtypes import DTYPES
 from tracejit.ir.kernel import BufferParam, For, Kernel, Store
 from tracejit.ir.scalar import IndexVar, Loop, Size
+from tracejit_llvm.math import lanes
 
 POINTS = 1500
 Pairs = Callable[[np.random.Generator, Any, int], Any]
@@ -243,3 +244,15 @@ def test_one_huge_lane_leaves_the_others(compiler: Any, op: str) -> None:
     np.testing.assert_allclose(got[[5, 38]], getattr(np, op)(x[[5, 38]]), rtol=1e-15)
     rest = np.delete(np.arange(40), [5, 38])
     np.testing.assert_allclose(got[rest], alone[rest], rtol=5e-16)
+
+
+@pytest.mark.parametrize("op", ["exp", "exp2", "log", "log1p", "log2", "tanh"])
+def test_bits_without_wide_registers(
+    compiler: Any, op: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is looked up and scaled in registers has the same bits where these are narrower."""
+    rng = np.random.default_rng(5)
+    x = np.concatenate([rng.uniform(-9, 9, 400), rng.uniform(-750, 750, 100), specials(np.float64)])
+    usual = unary(compiler, op, DTYPES["f64"], x)
+    monkeypatch.setattr(lanes, "is_wide", lambda: False)
+    np.testing.assert_array_equal(unary(compiler, op, DTYPES["f64"], x), usual)
