@@ -8,6 +8,7 @@ terms of a sum keep their order, so results have the bits of a row alone, wherev
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -35,6 +36,8 @@ ROWS = 4
 """Rows of results in a band."""
 MOST_SUMS = 16
 """Vectors that accumulate at a time, of 32 registers."""
+FEW_TERMS = 16
+"""Terms of a sum up to which short loops are written out."""
 MOST_COST = 48
 """Cost of a term up to which the rows of a band fit in registers."""
 
@@ -151,6 +154,8 @@ class NestOfBand(Nest):
         names: Sequence[str],
     ) -> None:
         super().__init__(emitter, band.reduce, [a for own in states for a in own], False, False)
+        terms = math.prod(trips(v.lo, v.hi) or 0 for v in band.reduce.loops)
+        self.cost = self.cost * len(names) if terms <= FEW_TERMS else sys.maxsize
         self.axis = band.axis
         self.rows = [IndexVar(f"{row.name}.{n}", row.extent) for n in range(len(names))]
         for v, name in zip(self.rows, names, strict=True):
@@ -160,12 +165,12 @@ class NestOfBand(Nest):
         self.read = IndexVar(f"{var.name}.read", var.extent)
         self.places = [IndexVar(f"{var.name}.{n}", var.extent) for n in range(len(names))]
         shift = {row: index(self.rows[0]), var: index(self.read)}
-        terms = [a.of.value for a in states[0]]
+        values = [a.of.value for a in states[0]]
         self.values = [
             x
             for place in self.places
             for x in substitute(
-                terms, partial(_placed, row=row, shift=shift, rest={var: index(place)})
+                values, partial(_placed, row=row, shift=shift, rest={var: index(place)})
             )
         ]
 
@@ -175,7 +180,7 @@ class NestOfBand(Nest):
             return super().outer(depth, carried)
         e, n = self.emitter, len(self.rows)
         lengths = [trips(v.lo, v.hi) or 0 for v in self.reduce.loops[depth:]]
-        length, cost = lengths[0], self.cost * n * math.prod(lengths[1:])
+        length, cost = lengths[0], self.cost * math.prod(lengths[1:])
         state = [v for _, v in carried]
         read = 0
         while read < length + n - 1:

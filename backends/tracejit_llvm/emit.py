@@ -133,7 +133,9 @@ class _Emitter(Loops):
 
         band = None if self.brief or self.lanes else band_of(s)
         if band:
+            kept = self.longest_doubled, self.longest_written_out
             lo = self._band_for(s, band, lo, hi, writes)
+            self.longest_doubled, self.longest_written_out = 0, 0  # for the few that are left
 
         def body(iv: str, carried: list[str]) -> list[str]:
             self.bind(s.loop.var, iv)
@@ -141,6 +143,8 @@ class _Emitter(Loops):
             return carried
 
         self.serial(lo, hi, body, [], writes, cost_of(s.body))
+        if band:
+            self.longest_doubled, self.longest_written_out = kept
 
     def _vector_for(
         self, s: For, lo: int | str, hi: int | str, writes: frozenset[int]

@@ -13,11 +13,18 @@ from tracejit_llvm.widths import SHORT
 __all__ = ["Loops"]
 
 LONGEST_WRITTEN_OUT = 400
-"""Cost above which a short loop stays a loop."""
 
 
 class Loops(Scope):
-    """Emits the loops of one kernel."""
+    """Emits the loops of one kernel.
+
+    Attributes
+    ----------
+    longest_written_out : int
+        Cost above which a short loop stays a loop.
+    """
+
+    longest_written_out = LONGEST_WRITTEN_OUT
 
     def bind(self, var: IndexVar, name: str) -> None:
         """Let a variable have the value `name` until its region closes."""
@@ -35,7 +42,7 @@ class Loops(Scope):
         """Emit a loop of step 1, written out if it is short."""
         if not (isinstance(lo, int) and isinstance(hi, int) and 1 < hi - lo <= SHORT):
             return self.loop(lo, hi, 1, body, carried, writes)
-        if cost * (hi - lo) > LONGEST_WRITTEN_OUT:
+        if cost * (hi - lo) > self.longest_written_out:
             return self.loop(lo, hi, 1, body, carried, writes)
         state = [v for _, v in carried]
         for k in range(lo, hi):
