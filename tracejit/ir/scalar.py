@@ -338,11 +338,37 @@ def apply(op: str, *args: Expr) -> Expr:
             return const(-value_of(a), a.dtype)
         elif op == "neg" and a.op == "neg":
             return a.args[0]
+        return _make(*_signed(op, args), a.dtype)
     elif is_bool(a.dtype) and op in ("and", "or"):
         for x, y in ((a, args[1]), (args[1], a)):
             if x.op == "const":
                 return y if bool(value_of(x)) == (op == "and") else x
     return _make(op, args, a.dtype)
+
+
+def _signed(op: str, args: tuple[Expr, ...]) -> tuple[str, tuple[Expr, ...]]:
+    """Return an operation on floats without the negations that others do: the bits are the same.
+
+    Derivatives backward are full of them, for the second operand of each difference has one.
+    """
+    if op == "neg" and args[0].op == "mul":
+        for x, y in (args[0].args, args[0].args[::-1]):
+            if x.op == "const":
+                return "mul", (const(-value_of(x), x.dtype), y)
+    if op not in ("add", "sub", "mul"):
+        return op, args
+    x, y = args
+    if op == "mul":
+        if x.op == y.op == "neg":
+            return op, (x.args[0], y.args[0])
+        for c, z in ((x, y), (y, x)):
+            if c.op == "const" and z.op == "neg":
+                return op, (const(-value_of(c), c.dtype), z.args[0])
+    elif y.op == "neg":
+        return "sub" if op == "add" else "add", (x, y.args[0])
+    elif x.op == "neg" and op == "add":
+        return "sub", (y, x.args[0])
+    return op, args
 
 
 def _exact_reciprocal(x: float) -> bool:
