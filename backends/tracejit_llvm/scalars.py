@@ -19,7 +19,7 @@ from tracejit_llvm.math import FUNCTIONS
 from tracejit_llvm.math.lanes import Lanes
 from tracejit_llvm.text import Code, element, spread, suffix, vector
 
-__all__ = ["NATIVE_OPS", "convert", "pointwise"]
+__all__ = ["NATIVE_OPS", "chosen", "convert", "pointwise"]
 
 Dtype = np.dtype[Any]
 BF16, F16, F32, F64 = (DTYPES[s] for s in ("bf16", "f16", "f32", "f64"))
@@ -64,6 +64,23 @@ def pointwise(code: Code, op: str, dtype: Dtype, n: int, args: tuple[str, ...]) 
     if is_float(dtype):
         return _float(code, op, scalar, n, args)
     return _integer(code, op, dtype, n, args)
+
+
+def chosen(code: Code, dtype: Dtype, args: tuple[str, ...]) -> str:
+    """Append a choice between two floats by a bool that no comparison made, and never a branch.
+
+    It is made in the first lanes of vectors: of scalars it would be a branch, often mispredicted,
+    and registers take long to allocate where there are many.
+    """
+    scalar = element(dtype)
+    n = 2 if scalar == "double" else 4
+    full, flags = vector(scalar, n), vector("i1", n)
+    c, x, y = (
+        code.op(f"insertelement {kind} poison, {one} {name}, i64 0")
+        for kind, one, name in zip((flags, full, full), ("i1", scalar, scalar), args, strict=True)
+    )
+    name = code.op(f"select {flags} {c}, {full} {x}, {full} {y}")
+    return code.op(f"extractelement {full} {name}, i64 0")
 
 
 def _bool(code: Code, op: str, n: int, args: tuple[str, ...]) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from tracejit.ir.dtypes import is_float
 from tracejit.ir.kernel import Store
-from tracejit.ir.scalar import Expr, IndexVar, split_affine, value_of
+from tracejit.ir.scalar import COMPARISONS, Expr, IndexVar, split_affine, value_of
 from tracejit_llvm.functions import define, function_name, vector_function
 from tracejit_llvm.memory import Memory, steps
 from tracejit_llvm.regions import Value
-from tracejit_llvm.scalars import convert, pointwise
+from tracejit_llvm.scalars import chosen, convert, pointwise
 from tracejit_llvm.text import Code, constant, element, vector
 
 __all__ = ["Scope"]
@@ -127,6 +127,9 @@ class Scope(Memory):
             return code.op(f"bitcast {source} {operands[0]} to {vector(element(e.dtype), width)}")
         if e.op in self.outlined and is_float(e.dtype):
             return self._call(code, e, width, operands)
+        scalar = not width and not self.brief and is_float(e.dtype)
+        if e.op == "select" and scalar and not _compares(e.args[0]):
+            return chosen(code, e.dtype, operands)
         return pointwise(code, e.op, e.args[-1].dtype, width, operands)
 
     def _call(self, code: Code, e: Expr, width: int, operands: tuple[str, ...]) -> str:
@@ -207,3 +210,8 @@ class Scope(Memory):
             else:
                 self.store(code, s, value)
         self.forget(frozenset(s.buffer for s in group))
+
+
+def _compares(e: Expr) -> bool:
+    """Whether an expression compares floats."""
+    return e.op in COMPARISONS and is_float(e.args[0].dtype)

@@ -146,6 +146,30 @@ def test_arithmetic(compiler: Any, short: str, vector: bool) -> None:
     check(compiler, Kernel(params(*buffers), (loop,), 1), arrays, [n])
 
 
+@pytest.mark.parametrize("vector", [True, False])
+@pytest.mark.parametrize("short", ["f32", "f64"])
+def test_choices_by_flags(compiler: Any, short: str, vector: bool) -> None:
+    """By flags from memory, by several of them, and by what is compared; some share one."""
+    dtype = DTYPES[short]
+    x, y = values(dtype, 37, 1), values(dtype, 37, 2)
+    x[:3] = [np.nan, -0.0, np.inf]
+    p, q = load(0, s.index(i), BOOL), load(1, s.index(i), BOOL)
+    a, b = load(2, s.index(i), dtype), load(3, s.index(i), dtype)
+    zero = s.const(0.0, dtype)
+    chosen = [
+        s.apply("select", p, a, b),
+        s.apply("select", s.apply("and", p, s.apply("lt", a, b)), a, zero),
+        s.apply("select", s.apply("lt", a, b), zero, s.apply("select", q, b, a)),
+        s.apply("select", s.apply("ne", p, q), zero, a),
+    ]
+    stores = tuple(Store(4 + n, s.index(i), e) for n, e in enumerate(chosen))
+    loop = For(Loop(i, 0, Size(0), vector), stores, True)
+    buffers = [(BOOL, "in")] * 2 + [(dtype, "in")] * 2 + [(dtype, "out")] * 4
+    flags = [values(BOOL, 37, 3), values(BOOL, 37, 4)]
+    arrays = [*flags, x, y, *(np.zeros(37, dtype) for _ in chosen)]
+    check(compiler, Kernel(params(*buffers), (loop,), 1), arrays, [37])
+
+
 @pytest.mark.parametrize("target", [*KINDS, "f16", "bf16"])
 @pytest.mark.parametrize("source", [*KINDS, "f16", "bf16"])
 def test_conversions(compiler: Any, source: str, target: str) -> None:
