@@ -17,6 +17,7 @@ from tracejit.ops.complex_numbers import abs_, conj, imag, real
 from tracejit.ops.convert import convert_element_type
 from tracejit.ops.hyperbolic import tanh
 from tracejit.ops.shape import broadcast_in_dim, reduce_sum, reshape, transpose
+from tracejit.ops.slicing import roll_axis, slice_
 from tracejit.ops.transcendental import exp, sin
 from tracejit.transforms.api import (
     grad,
@@ -297,6 +298,44 @@ def test_linear_transpose() -> None:
     x_ct, y_ct = linear_transpose(f, np.zeros((2, 3)), np.zeros(3))(np.arange(3.0))
     np.testing.assert_array_equal(x_ct, np.tile(np.arange(3.0), (2, 1)))
     np.testing.assert_array_equal(y_ct, -3 * np.arange(3.0))
+
+
+WINDOWS: dict[str, list[tuple[tuple[int, int], tuple[int, int]]]] = {
+    "a roll": [((0, 1), (0, 4)), ((1, 5), (0, 4))],
+    "rolls along both axes": [
+        ((1, 5), (0, 4)), ((0, 1), (0, 4)), ((4, 5), (0, 4)), ((0, 4), (0, 4)),
+        ((0, 5), (3, 4)), ((0, 5), (0, 3)),
+    ],
+    "rows": [((n, n + 1), (0, 4)) for n in (3, 1, 0, 2, 4)],
+    "rows, one of them missing, one twice": [((n, n + 1), (0, 4)) for n in (0, 1, 1, 3, 4)],
+    "differences": [((0, 4), (0, 4)), ((1, 5), (0, 4))],
+    "windows of both axes": [((0, 2), (0, 2)), ((2, 5), (0, 2)), ((2, 5), (2, 4))],
+    "nothing": [((2, 2), (0, 4)), ((0, 2), (0, 4)), ((5, 5), (0, 4))],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_cotangents_of_windows(name: str) -> None:
+    windows = WINDOWS[name]
+
+    def f(x: Any) -> list[Any]:
+        cuts = [slice_(x, [a for a, _ in w], [b for _, b in w]) for w in windows]
+        return [*cuts, mul(x, 2.0)]
+
+    rng = np.random.default_rng(0)
+    cts = [rng.integers(-9, 9, (b - a, d - c)) * 1.0 for (a, b), (c, d) in windows]
+    wanted = np.ones((5, 4)) * 2.0
+    for ((a, b), (c, d)), ct in zip(windows, cts, strict=True):
+        wanted[a:b, c:d] += ct
+    _, pullback = vjp(f, np.ones((5, 4)))
+    np.testing.assert_array_equal(pullback([*cts, np.ones((5, 4))])[0], wanted)
+
+
+def test_the_transpose_of_a_roll_is_a_roll() -> None:
+    roll = make_program(lambda x: roll_axis(x, 1, 0))(np.ones((5, 4)))
+    back = make_program(linear_transpose(lambda x: roll_axis(x, -1, 0), np.ones((5, 4))))
+    names = [[eq.primitive.name for eq in p.equations] for p in (roll, back(np.ones((5, 4))))]
+    assert names[0] == names[1] == ["slice", "slice", "concatenate"]
 
 
 def test_a_function_that_ignores_an_input_costs_nothing_for_it() -> None:

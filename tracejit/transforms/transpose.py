@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from tracejit.core import primitive as tables
 from tracejit.core.errors import MissingRuleError
 from tracejit.core.zeros import Linear, NotLinearError, Zero
-from tracejit.ir.program import Program, Var
+from tracejit.ir.program import Program, Source, Var
 from tracejit.ops._pointwise import add
+from tracejit.ops.slicing import concatenate, pad, slice_p
 from tracejit.transforms.dce import dce, dce_rules, separate
 from tracejit.transforms.jvp import instantiate_zero
 from tracejit.transforms.partial_eval import partial_eval_program
@@ -67,27 +70,25 @@ def backward_pass(
             result = eq.primitive.bind(*operands, **eq.params)
         values.update(zip(eq.outputs, result if eq.primitive.multiple else (result,), strict=True))
 
-    sums: dict[Any, Any] = {}
-
-    def accumulate(v: Any, ct: Any) -> None:
-        if ct is None or isinstance(ct, Zero):
-            return
-        before = sums.get(v)
-        sums[v] = ct if before is None else add(before, ct)
+    sums = _Sums()
+    accumulate = sums.add
 
     for a, ct in zip(program.outputs, cts, strict=True):
         if a in linear_vars:
             accumulate(a, ct)
     for primitive, inputs, params, outputs, source in reversed(backward):
         if primitive.multiple:
-            found = [sums.pop(v, None) for v in outputs]
+            found = [sums.pop(v) for v in outputs]
             # An effect on what is linear has no rule: it is not dropped in silence.
             if all(ct is None for ct in found) and not primitive.effectful:
                 continue
             ct = [Zero(v.aval) if c is None else c for v, c in zip(outputs, found, strict=True)]
         else:
-            ct = sums.pop(outputs[0], None)
+            ct = sums.pop(outputs[0])
             if ct is None:
+                continue
+            if primitive is slice_p and set(params["strides"]) == {1}:
+                sums.place(inputs[0], _Piece(ct, params["starts"], params["limits"], source))
                 continue
         operands = tuple(
             [
@@ -111,9 +112,90 @@ def backward_pass(
             for a, c in zip(inputs, in_cts, strict=True):
                 if c is not None and a in linear_vars:
                     accumulate(a, c)
-    return [
-        sums.get(v, Zero(v.aval)) for v, flag in zip(program.inputs, linear, strict=True) if flag
-    ]
+    wanted = [v for v, flag in zip(program.inputs, linear, strict=True) if flag]
+    return [Zero(v.aval) if ct is None else ct for v, ct in ((v, sums.pop(v)) for v in wanted)]
+
+
+class _Piece(NamedTuple):
+    """A cotangent of a window of a variable."""
+
+    ct: Any
+    starts: tuple[int, ...]
+    limits: tuple[int, ...]
+    source: Source | None
+
+
+class _Sums:
+    """The cotangents of variables, as far as they are known.
+
+    Those of windows side by side, as the two slices of a roll are, are joined: each padded with
+    zeros, they would be added for nothing.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[Any, Any] = {}
+        self._pieces: dict[Any, list[_Piece]] = {}
+
+    def add(self, v: Any, ct: Any) -> None:
+        """Add a cotangent, if it is one."""
+        if ct is None or isinstance(ct, Zero):
+            return
+        before = self._sums.get(v)
+        self._sums[v] = ct if before is None else add(before, ct)
+
+    def place(self, v: Any, piece: _Piece) -> None:
+        """Add a cotangent of a window."""
+        self._pieces.setdefault(v, []).append(piece)
+
+    def pop(self, v: Any) -> Any:
+        """Return the sum, or None if there is nothing, and forget it."""
+        for axis, run in _runs(self._pieces.pop(v, ()), v.aval.shape):
+            with replaying(run[0].source):
+                ct = concatenate([x.ct for x in run], axis)
+                ends = zip(run[0].starts, run[-1].limits, v.aval.shape, strict=True)
+                config = [(a, d - b, 0) for a, b, d in ends]
+                self.add(v, pad(ct, np.zeros((), v.aval.dtype)[()], config))
+        return self._sums.pop(v, None)
+
+
+def _runs(pieces: Sequence[_Piece], shape: Sequence[int]) -> Iterator[tuple[int, list[_Piece]]]:
+    """Yield the pieces, those that lie side by side along an axis together, with that axis.
+
+    Only windows of all of the other axes are put together.
+    """
+    axes: list[int] = []
+    joins: list[bool] = []
+    by_start: dict[tuple[int, int], list[int]] = {}
+    by_limit: dict[tuple[int, int], list[int]] = {}
+    for n, (_, starts, limits, _) in enumerate(pieces):
+        cut = [a for a, d in enumerate(shape) if (starts[a], limits[a]) != (0, d)]
+        axis = cut[0] if cut else 0
+        axes.append(axis)
+        joins.append(len(cut) == 1 and starts[axis] < limits[axis])
+        if joins[n]:
+            by_start.setdefault((axis, starts[axis]), []).append(n)
+            by_limit.setdefault((axis, limits[axis]), []).append(n)
+    done: set[int] = set()
+
+    def taken(found: list[int]) -> _Piece | None:
+        while found:
+            n = found.pop(0)
+            if n not in done:
+                done.add(n)
+                return pieces[n]
+        return None
+
+    for n, piece in enumerate(pieces):
+        if n in done:
+            continue
+        done.add(n)
+        axis, run = axes[n], [piece]
+        while joins[n] and (x := taken(by_limit.get((axis, run[-1].starts[axis]), []))):
+            run.append(x)
+        run.reverse()
+        while joins[n] and (x := taken(by_start.get((axis, run[-1].limits[axis]), []))):
+            run.append(x)
+        yield axis, run
 
 
 _memo: weakref.WeakKeyDictionary[Program, dict[tuple[bool, ...], Program]] = (
