@@ -16,6 +16,7 @@ from tracejit.ir.program import Program, sub_programs
 from tracejit.ir.verify import verify
 from tracejit.ops.arithmetic import add, mul, sub
 from tracejit.ops.convert import convert_element_type
+from tracejit.ops.logical import lt, select
 from tracejit.ops.shape import expand_dims, reduce_sum, reshape
 from tracejit.ops.slicing import concatenate, slice_
 from tracejit.ops.transcendental import cos, exp, sin
@@ -273,6 +274,47 @@ def test_residuals_that_do_not_vary_are_not_stacked() -> None:
     assert len(forward.outputs) == 2
     names = [eq.primitive.name for eq in reverse.params["program"].equations]
     assert "exp" not in names
+
+
+def _limited(loop: Loop, x: Any, w: Any) -> Any:
+    """A step with 11 flags of one shape and one of another."""
+
+    def step(carry: Any, w: Any) -> Any:
+        a, b = carry
+        for n in range(11):
+            a = select(lt(a, 0.2 * n), mul(a, 1.01), sub(a, mul(w, 0.03 * n)))
+        b = select(lt(b, 0.0), mul(b, w), sin(b))
+        return (a, b), reduce_sum(mul(a, 1e-3), (0,))
+
+    (a, b), ys = loop(step, (x, mul(slice_(x, (0,), (1100,)), 0.7)), w)
+    return total([a, b, ys])
+
+
+def test_flags_are_stacked_as_bits() -> None:
+    x, w = RNG.normal(size=1200), RNG.normal(size=5)
+    program = make_program(grad(lambda x, w: _limited(scan, x, w), argnums=(0, 1)))(x, w)
+    verify(program)
+    forward, reverse = _scans(program)
+    stacked = [v.aval for v in forward.outputs[forward.params["n_carry"] :]]
+    assert [a.shape for a in stacked if a.dtype == np.uint8] == [(5, 1200), (5, 1200)]
+    # Alone among its likes, a flag stays what it is.
+    assert [a.shape for a in stacked if a.dtype == np.bool_] == [(5, 1100)]
+    assert sum(a.aval.dtype == np.uint8 for a in reverse.inputs) == 2
+
+
+def test_derivatives_by_flags_that_are_stacked() -> None:
+    x, w = RNG.normal(size=1200), RNG.normal(size=5)
+
+    def derivatives(loop: Loop) -> list[Any]:
+        def f(x: Any, w: Any) -> Any:
+            return _limited(loop, x, w)
+
+        g = grad(f, argnums=(0, 1))
+        twice = grad(lambda x, w: reduce_sum(mul(g(x, w)[0], x), (0,)), argnums=1)
+        lanes = vmap(g, (0, None))(np.stack([x, x[::-1]]), w)
+        return [*g(x, w), twice(x, w), jvp(lambda x: g(x, w)[1], (x,), (x,))[1], *lanes]
+
+    same(derivatives(scan), derivatives(unrolled))
 
 
 def test_dead_results_are_dropped() -> None:
