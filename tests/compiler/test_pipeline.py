@@ -102,6 +102,26 @@ def test_steps_of_a_stencil_are_stored_and_share_a_kernel(check: Any) -> None:
     assert len(launches(compiled)) == 7
 
 
+def test_long_code_is_shared_by_what_has_something_in_common_only(check: Any) -> None:
+    def limited(x: Any, y: Any) -> Any:
+        out = mul(x, y)
+        for axis in (0, 1):
+            ahead, behind = roll_axis(x, -1, axis), roll_axis(x, 1, axis)
+            slope = select(lt(mul(sub(ahead, x), sub(x, behind)), y), ahead, behind)
+            out = add(mul(out, slope), select(lt(ahead, y), mul(ahead, 3.0), sub(y, behind)))
+        return out
+
+    def apart(*xs: Any) -> list[Any]:
+        return [limited(x, y) for x, y in zip(xs[:4], xs[4:], strict=True)]
+
+    def together(x: Any, *ys: Any) -> list[Any]:
+        return [limited(x, y) for y in ys]
+
+    arrays = [array(20, 33) for _ in range(8)]
+    assert len(launches(check(apart, *arrays))) > 1
+    assert len(launches(check(together, *arrays[:5]))) == 1
+
+
 def test_cheap_producers_of_a_stencil_are_not_stored(check: Any) -> None:
     compiled = check(lambda x: [heat_pad(mul(x, 3.0))], array(20, 33))
     assert len(launches(compiled)) == 1

@@ -21,6 +21,9 @@ __all__ = ["domain", "evaluate", "group_tasks", "reduction_of"]
 
 MAX_BUFFERS = 24
 MAX_NODES = 4000
+MOST_APART = 1200
+"""Expressions in all boxes of a kernel up to which tasks that have nothing in common share it:
+code that is longer takes long to compile well."""
 MIN_ROWS = 4
 
 _domain: dict[tuple[int, int], IndexVar] = {}
@@ -162,6 +165,9 @@ def _fits(k: LoopBuilder, draft: _Draft, task: Task, reads: _Reads) -> bool:
         or 0 in task.shape
         or 0 in draft.tasks[0].shape
     ):
+        return False
+    boxes = max(draft.boxes, reads.boxes)
+    if draft.values.isdisjoint(reads.loads) and boxes * (draft.nodes + reads.nodes) > MOST_APART:
         return False
     return _fits_flat(draft, task, reads) or _fits_rows(k, draft, task, reads)
 
