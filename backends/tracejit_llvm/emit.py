@@ -11,15 +11,15 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
-from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store, statements
-from tracejit.ir.scalar import Expr, IndexVar, raw
+from tracejit.ir.kernel import For, Kernel, Recurrence, Reduce, Statement, Store, statements
+from tracejit.ir.scalar import Expr, IndexVar, raw, substitute
 from tracejit_llvm.bands import ROWS, Band, NestOfBand, band_of, named
 from tracejit_llvm.loops import Loops
 from tracejit_llvm.nests import Nest, NestOfRows
 from tracejit_llvm.reductions import BLOCK, Rows, accumulated
 from tracejit_llvm.regions import Value
 from tracejit_llvm.scalars import NATIVE_OPS
-from tracejit_llvm.text import Module, spread
+from tracejit_llvm.text import Module, element, spread
 from tracejit_llvm.widths import cost_of, often_used, shape_of_lanes, trips, width_of_rows
 
 __all__ = ["NATIVE_OPS", "emit_kernel", "emit_together"]
@@ -111,6 +111,8 @@ class _Emitter(Loops):
                     self._for(s)
                 elif isinstance(s, Reduce):
                     self._reduce(s)
+                elif isinstance(s, Recurrence):
+                    self._recurrence(s)
 
     # ------------------------------------------------------------------ For
     def _for(self, s: For) -> None:
@@ -315,6 +317,37 @@ class _Emitter(Loops):
 
         names: tuple[str, ...] = self.straight(emit)
         return names
+
+
+    # ------------------------------------------------------------------ Recurrence
+    def _recurrence(self, s: Recurrence) -> None:
+        refs = [raw("ref", (), c.initial.dtype, c.name) for c in s.carried]
+        starts = [(element(c.initial.dtype), self.value(c.initial).names[0]) for c in s.carried]
+
+        def hold(names: Sequence[str]) -> None:
+            for ref, name in zip(refs, names, strict=True):
+                self.remember(ref, Value((name,), False, self.depth), self.depth)
+
+        def condition(values: Sequence[Expr]) -> str:
+            assert s.condition is not None
+            places = dict(zip(refs, values, strict=True))
+            (found,) = substitute([s.condition], places.get)
+            return str(self.value(found).names[0])
+
+        def trip(iv: str, names: list[str]) -> list[str]:
+            self.bind(s.loop.var, iv)
+            hold(names)
+            self.statements(s.body)
+            return [self.value(c.following).names[0] for c in s.carried]
+
+        goes = None
+        if s.condition is not None:
+            goes = (
+                condition([c.initial for c in s.carried]),
+                lambda: condition([c.following for c in s.carried]),
+            )
+        lo, hi = self.integer(s.loop.lo), self.integer(s.loop.hi)
+        hold(self.loop(lo, hi, 1, trip, starts, _writes(s.body), goes))
 
 
 def _is_blocked(s: Reduce) -> bool:

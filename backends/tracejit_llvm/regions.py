@@ -151,6 +151,7 @@ class Regions:
         body: Callable[[str, list[str]], list[str]],
         carried: Sequence[tuple[str, str]] = (),
         writes: frozenset[int] = frozenset(),
+        goes: tuple[str, Callable[[], str]] | None = None,
     ) -> list[str]:
         """Emit a loop from `lo` while below `hi`; return the carried values at the end.
 
@@ -166,10 +167,13 @@ class Regions:
             What goes from trip to trip.
         writes : frozenset of int
             The buffers that the loop stores to.
+        goes : pair of str and callable, optional
+            Whether there is a first trip, and what emits, behind the body, whether there is one
+            more.
         """
         start = [value for _, value in carried]
-        known = isinstance(lo, int) and isinstance(hi, int)
-        if isinstance(lo, int) and isinstance(hi, int):
+        known = isinstance(lo, int) and isinstance(hi, int) and goes is None
+        if isinstance(lo, int) and isinstance(hi, int) and known:
             if lo >= hi:
                 return start
             if hi - lo <= step:
@@ -184,6 +188,8 @@ class Regions:
         new = body(f"%i{n}", names)
         following = inner.code.op(f"add i64 %i{n}, {step}")
         again = inner.code.op(f"icmp slt i64 {following}, {hi}")
+        if goes is not None:
+            again = inner.code.op(f"and i1 {again}, {goes[1]()}")
         latch = inner.code.label
         self.pop()
         self.pop()
@@ -192,6 +198,8 @@ class Regions:
             outer.line(f"br label %before{n}")
         else:
             guard = outer.op(f"icmp slt i64 {lo}, {hi}")
+            if goes is not None:
+                guard = outer.op(f"and i1 {guard}, {goes[0]}")
             outer.line(f"br i1 {guard}, label %before{n}, label %done{n}")
         outer.start(f"before{n}")
         outer.lines += before.code.lines

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from tracejit.ir.dtypes import is_bool
-from tracejit.ir.kernel import For, Reduce, Statement
+from tracejit.ir.kernel import For, Recurrence, Reduce, Statement, expressions
 from tracejit.ir.scalar import COSTS, Expr, IndexVar, Integer, free_vars
 
 __all__ = ["SHORT", "below", "cost_of", "often_used", "shape_of_lanes", "trips", "width_of_rows"]
@@ -35,6 +35,9 @@ def _roots(body: Iterable[Statement]) -> Iterable[Expr]:
                 yield a.value
                 if a.index is not None:
                     yield a.index
+        elif isinstance(s, Recurrence):
+            yield from expressions(s)
+            yield from _roots(s.body)
         else:
             yield s.value
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracejit.compiler.carry import Carry
+from tracejit.compiler.estimate import nanoseconds
 from tracejit.compiler.libraries import library_call, of_sort
 from tracejit.compiler.lift import lift
 from tracejit.compiler.memory import (
@@ -23,6 +24,7 @@ from tracejit.compiler.memory import (
     last_uses,
 )
 from tracejit.compiler.parts import separated
+from tracejit.compiler.recurrence import recurrent
 from tracejit.compiler.schedule import Draft, schedule
 from tracejit.compiler.values import Block, Group, Opaque, Value
 from tracejit.core.primitive import impl
@@ -49,6 +51,7 @@ from tracejit.ir.target import Target
 __all__ = ["assemble"]
 
 BOOL = ShapedArray((), "bool")
+COUNT = ShapedArray((), "int64")
 
 
 def assemble(
@@ -364,7 +367,7 @@ class _Assembler:
         if number == len(self.kernels):
             self.kernels.append(kernel)
         return Launch(
-            number, tuple(slots), sizes, floats, draft.rows, _cost(draft), draft.sources
+            number, tuple(slots), sizes, floats, draft.rows, nanoseconds(draft), draft.sources
         )
 
     def _storage(self, slot: int) -> Any:
@@ -375,15 +378,16 @@ class _Assembler:
 
     def _opaque(self, scope: _Scope, item: Opaque) -> list[Step]:
         name = item.equation.primitive.name
-        if name == "scan":
-            return self._scan(scope, item)
-        if name == "while_loop":
-            return self._while(scope, item)
+        if name in ("scan", "while_loop"):
+            steps = self._in_registers(scope, item)
+            if steps is not None:
+                return steps
+            return self._scan(scope, item) if name == "scan" else self._while(scope, item)
         if name == "cond":
             return self._cond(scope, item)
         if name == "empty":
             return []
-        steps: list[Step] = []
+        steps = []
         inputs = tuple(self._typed(self.find(scope, v), v.aval, steps) for v in item.inputs)
         outputs = tuple(self._typed(scope.slots[v], v.aval, steps) for v in item.outputs)
         eq = item.equation
@@ -453,6 +457,52 @@ class _Assembler:
             branches.append(tuple(steps))
         return [Branch(index, tuple(branches))]
 
+    def _in_registers(self, scope: _Scope, item: Opaque) -> list[Step] | None:
+        """Return the steps of a loop over a few scalars, or None if it is none."""
+        if self.target.kind != "cpu":
+            return None
+        found = recurrent(item, self._drafts)
+        if found is None:
+            return None
+        for value, array in found.constants:
+            self.constants.append(array)
+            scope.slots[value] = self.slot("constant", len(self.constants) - 1, value.aval)
+        first, count = _carried(item)
+        initial, final = item.inputs[first : first + count], item.outputs[:count]
+        length = item.equation.params.get("length", 0)
+        known = found.condition is None
+        if known and length <= found.turn:
+            return [self._launch(scope, found.draft(length, initial, final))]
+        own = Value(COUNT if known else BOOL)
+        offset = self.arena.allocate(own.aval.nbytes)
+        scope.slots[own] = self.slot("arena", offset, own.aval)
+        targets = [scope.slots[v.base] for v in final]
+        out: list[Step] = [
+            Copy(t, i, self.slots[t].aval.nbytes)
+            for t, i in zip(targets, [self.find(scope, v) for v in initial], strict=True)
+            if t != i
+        ]
+        if known:
+            self.constants.append(np.zeros((), np.int64))
+            zero = self.slot("constant", len(self.constants) - 1, COUNT)
+            out.append(Copy(scope.slots[own], zero, COUNT.nbytes))
+            turns, rest = divmod(length, found.turn)
+            turn = self._launch(scope, found.draft(found.turn, final, final, done=own))
+            out.append(Repeat(turns, (turn,)))
+            if rest:
+                out.append(self._launch(scope, found.draft(rest, final, final, done=own)))
+        else:
+            turn = self._launch(scope, found.draft(found.turn, final, final, goes=own))
+            out.append(While((turn,), scope.slots[own], ()))
+        self.arena.release(offset)
+        return out
+
+    def _drafts(self, block: Block, group: Group) -> list[Draft]:
+        """Return the kernels of a group if all of its results are stored."""
+        self._group_reads(block, group)
+        assert group.drafts is not None
+        return group.drafts
+
     def _while(self, scope: _Scope, item: Opaque) -> list[Step]:
         params = item.equation.params
         nc, nb = params["cond_nconsts"], params["body_nconsts"]
@@ -516,25 +566,6 @@ def _carried(item: Opaque) -> tuple[int, int]:
     if item.equation.primitive.name == "scan":
         return params["n_consts"], params["n_carry"]
     return params["cond_nconsts"] + params["body_nconsts"], len(item.outputs)
-
-
-def _cost(draft: Draft) -> float:
-    """Estimate nanoseconds on one core: vector instructions and bytes of main memory."""
-    units, nbytes = 0.0, 0.0
-    seen: set[s.Expr] = set()
-    values: set[Value] = set()
-    for st in statements(draft.body):
-        for e in s.walk(expressions(st)):
-            if e not in seen:
-                seen.add(e)
-                units += s.COSTS.get(e.op, 1)
-        if isinstance(st, Store):
-            values.add(st.buffer)  # type: ignore[arg-type]
-    for v in draft_values(draft):
-        values.add(v)
-    nbytes = sum(v.aval.nbytes for v in values)
-    nests = max(len(draft.body), 1)
-    return max(draft.elements * units / nests * 0.05, nbytes * 0.05)
 
 
 def _caller(eq: Any) -> Any:

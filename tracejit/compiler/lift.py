@@ -19,7 +19,17 @@ import numpy as np
 from tracejit.compiler.values import Value
 from tracejit.ir import scalar as s
 from tracejit.ir.dtypes import is_complex, is_float, real_of
-from tracejit.ir.kernel import Accumulator, BufferParam, For, Kernel, Reduce, Statement, Store
+from tracejit.ir.kernel import (
+    Accumulator,
+    BufferParam,
+    Carried,
+    For,
+    Kernel,
+    Recurrence,
+    Reduce,
+    Statement,
+    Store,
+)
 from tracejit.ir.scalar import Expr, IndexVar, Loop, Size
 
 __all__ = ["BLOCKS", "SMALL", "lift"]
@@ -59,9 +69,9 @@ class _Lifter:
             found = self.variables[v] = _canonical(len(self.variables))
         return found
 
-    def loop(self, loop: Loop) -> Loop:
+    def loop(self, loop: Loop, small: bool = True) -> Loop:
         # The number of blocks of a reduction follows from the size, however small it is.
-        small = loop.var.name != BLOCKS
+        small = small and loop.var.name != BLOCKS
         lo, hi = (self.integer(n, small) for n in (loop.lo, loop.hi))
         return Loop(self.variable(loop.var), lo, hi, loop.vector)
 
@@ -129,6 +139,15 @@ class _Lifter:
                     for a in st.accumulators
                 ),
             )
+        if isinstance(st, Recurrence):
+            initial = [self.expr(c.initial) for c in st.carried]
+            names = [self.name(c.name) for c in st.carried]
+            loop = self.loop(st.loop, small=False)
+            condition = None if st.condition is None else self.expr(st.condition)
+            body = tuple(self.statement(x) for x in st.body)
+            following = [self.expr(c.following) for c in st.carried]
+            carried = map(Carried, names, initial, following)
+            return Recurrence(loop, tuple(carried), body, condition)
         value = self.expr(st.value)
         number = self.numbers[st.buffer]  # type: ignore[index]
         return Store(number, self.expr(st.offset), value)

@@ -14,7 +14,17 @@ from collections.abc import Sequence
 from tracejit.compiler.values import Value
 from tracejit.ir import scalar as s
 from tracejit.ir.dtypes import is_complex
-from tracejit.ir.kernel import Accumulator, For, Reduce, Statement, Store, expressions, statements
+from tracejit.ir.kernel import (
+    Accumulator,
+    Carried,
+    For,
+    Recurrence,
+    Reduce,
+    Statement,
+    Store,
+    expressions,
+    statements,
+)
 from tracejit.ir.scalar import Expr
 
 __all__ = ["separated"]
@@ -44,6 +54,8 @@ def _body(body: Sequence[Statement]) -> tuple[Statement, ...]:
             out.append(For(st.loop, _body(st.body), st.parallel))
         elif isinstance(st, Reduce):
             out.append(Reduce(st.loops, tuple(_accumulator(a) for a in st.accumulators)))
+        elif isinstance(st, Recurrence):
+            out.append(_recurrence(st))
         elif is_complex(st.value.dtype):
             (at,) = s.substitute([st.offset], _part)
             values = s.substitute([s.real(st.value), s.imag(st.value)], _part)
@@ -56,6 +68,13 @@ def _body(body: Sequence[Statement]) -> tuple[Statement, ...]:
 def _accumulator(a: Accumulator) -> Accumulator:
     value, *rest = s.substitute([x for x in (a.value, a.index) if x is not None], _part)
     return Accumulator(a.name, a.op, value, rest[0] if rest else None)
+
+
+def _recurrence(st: Recurrence) -> Recurrence:
+    """Carried values are real already."""
+    new = iter(s.substitute(expressions(st), _part))
+    carried = tuple(Carried(c.name, next(new), next(new)) for c in st.carried)
+    return Recurrence(st.loop, carried, _body(st.body), next(new, None))
 
 
 def _part(e: Expr) -> Expr | None:

@@ -11,6 +11,7 @@ lower           equations into loaders, what has no loops set apart        ``blo
 split regions   piecewise domains cut into boxes                           ``regions.py``
 group           tasks of one domain into one kernel                        ``group.py``
 schedule        loop order, vectors, blocks of long reductions             ``schedule.py``
+recurrences     loops over a few scalars into one kernel each              ``recurrence.py``
 plan memory     in-place writes, the arena, the buffers of loops           ``memory.py``
 assemble        slots, kernels, steps                                      ``assemble.py``
 split parts     complex elements into real and imaginary parts             ``parts.py``

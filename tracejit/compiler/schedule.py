@@ -54,7 +54,8 @@ class Draft:
     """A kernel over Values: ``load`` expressions and Stores name Values instead of numbers.
 
     If it is `boxes`, its nests cover disjoint boxes of one domain, so that no iteration reads what
-    another writes; else they are stages that follow one another.
+    another writes; else they are stages that follow one another.  The `cost` in nanoseconds is
+    estimated if it is 0.
     """
 
     body: tuple[Statement, ...]
@@ -63,6 +64,7 @@ class Draft:
     sources: tuple[Source, ...] = ()
     temporaries: list[Value] = field(default_factory=list)
     boxes: bool = False
+    cost: float = 0.0
 
 
 def schedule(

@@ -15,7 +15,17 @@ import numpy as np
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import DTYPES, short_name
-from tracejit.ir.kernel import Accumulator, BufferParam, For, Kernel, Reduce, Statement, Store
+from tracejit.ir.kernel import (
+    Accumulator,
+    BufferParam,
+    Carried,
+    For,
+    Kernel,
+    Recurrence,
+    Reduce,
+    Statement,
+    Store,
+)
 from tracejit.ir.plan import Copy, Launch, LibraryCall, Note, Plan, Repeat, Slot, Step
 from tracejit.ir.program import Program, Source
 from tracejit.ir.scalar import Expr, IndexVar, Loop, Size
@@ -201,6 +211,10 @@ def _kernel_out(kernel: Kernel) -> dict[str, Any]:
         if isinstance(st, Reduce):
             own = [[a.name, a.op, expr(a.value), expr(a.index)] for a in st.accumulators]
             return ["reduce", [loop(v) for v in st.loops], own]
+        if isinstance(st, Recurrence):
+            carried = [[c.name, expr(c.initial), expr(c.following)] for c in st.carried]
+            inner = [statement(x) for x in st.body]
+            return ["recur", loop(st.loop), carried, inner, expr(st.condition)]
         return ["store", st.buffer, expr(st.offset), expr(st.value)]
 
     body = [statement(x) for x in kernel.body]
@@ -281,6 +295,13 @@ def _reduce(found: Any, loop: Any, statement: Any, exprs: Any) -> Statement:
     return Reduce(tuple([loop(v) for v in found[1]]), tuple(accumulators))
 
 
+def _recurrence(found: Any, loop: Any, statement: Any, exprs: Any) -> Statement:
+    carried = [Carried(name, exprs[first], exprs[then]) for name, first, then in found[2]]
+    body = tuple([statement(x) for x in found[3]])
+    condition = None if found[4] is None else exprs[found[4]]
+    return Recurrence(loop(found[1]), tuple(carried), body, condition)
+
+
 def _store(found: Any, loop: Any, statement: Any, exprs: Any) -> Statement:
     del loop, statement
     return Store(found[1], exprs[found[2]], exprs[found[3]])
@@ -288,6 +309,7 @@ def _store(found: Any, loop: Any, statement: Any, exprs: Any) -> Statement:
 
 _STATEMENTS: dict[str, Callable[..., Statement]] = {
     "for": _for,
+    "recur": _recurrence,
     "reduce": _reduce,
     "store": _store,
 }

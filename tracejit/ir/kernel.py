@@ -10,6 +10,9 @@ computes is defined by :mod:`tracejit.testing.kernels`, an interpreter of it in 
   the statements after it in the same body.  If its innermost loop is ``vector`` the lanes are
   summed at the end; if it stands inside a ``vector`` For, each lane has accumulators of its own.
   If both are ``vector``, short rows are reduced side by side.
+* ``Recurrence``: a serial loop that takes values from trip to trip.  Inside they are ``ref``
+  expressions, in the statements after it in the same body they are the last ones.  If it stands
+  inside a ``vector`` For, each lane has values of its own.
 * ``Store``: ``buffer[offset] = value``.
 
 Expressions are pure, loads apart: a load reads what is in memory when its statement runs, and
@@ -33,8 +36,10 @@ from tracejit.ir.scalar import Expr, Loop, show
 __all__ = [
     "Accumulator",
     "BufferParam",
+    "Carried",
     "For",
     "Kernel",
+    "Recurrence",
     "Reduce",
     "Statement",
     "Store",
@@ -92,7 +97,36 @@ class For(NamedTuple):
     parallel: bool = False
 
 
-Statement = For | Reduce | Store
+class Carried(NamedTuple):
+    """A value of a Recurrence: before the first trip, and after a trip from those before it."""
+
+    name: str
+    initial: Expr
+    following: Expr
+
+
+class Recurrence(NamedTuple):
+    """Run a body over and over with carried values.
+
+    Attributes
+    ----------
+    loop : Loop
+        Its trips, in order.
+    carried : tuple of Carried
+        What one trip hands to the next, all at once.
+    body : tuple of Statement
+        Run in each trip, before the values change.
+    condition : Expr, optional
+        Of the values at the start of a trip: where it does not hold the loop ends.
+    """
+
+    loop: Loop
+    carried: tuple[Carried, ...]
+    body: tuple[Statement, ...] = ()
+    condition: Expr | None = None
+
+
+Statement = For | Reduce | Recurrence | Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +168,7 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
     """Yield every statement below `body`, outer ones first."""
     for s in body:
         yield s
-        if isinstance(s, For):
+        if isinstance(s, (For, Recurrence)):
             yield from statements(s.body)
 
 
@@ -144,6 +178,9 @@ def expressions(statement: Statement) -> list[Expr]:
         return [statement.offset, statement.value]
     if isinstance(statement, Reduce):
         return [x for a in statement.accumulators for x in (a.value, a.index) if x is not None]
+    if isinstance(statement, Recurrence):
+        found = [x for c in statement.carried for x in (c.initial, c.following)]
+        return found if statement.condition is None else [*found, statement.condition]
     return []
 
 
@@ -180,10 +217,28 @@ def _body(body: tuple[Statement, ...], indent: str, fresh: list[int]) -> list[st
                 at = f" at {names(a.index)}" if a.index is not None else ""
                 out.append(f"{indent}  {a.name} = {a.op} {names(a.value)}{at}")
             out.append(f"{indent}}}")
+        elif isinstance(s, Recurrence):
+            out += _recurrence(s, indent, fresh)
         else:
             names, lines = _shared(expressions(s), indent, fresh)
             out += lines
             out.append(f"{indent}b{s.buffer}[{names(s.offset)}] = {names(s.value)}")
+    return out
+
+
+def _recurrence(s: Recurrence, indent: str, fresh: list[int]) -> list[str]:
+    names, out = _shared([c.initial for c in s.carried], indent, fresh)
+    out += [f"{indent}{c.name} = {names(c.initial)}" for c in s.carried]
+    out.append(f"{indent}recur {_loop(s.loop)} {{")
+    inner = indent + "  "
+    if s.condition is not None:
+        names, lines = _shared([s.condition], inner, fresh)
+        out += [*lines, f"{inner}while {names(s.condition)}"]
+    out += _body(s.body, inner, fresh)
+    names, lines = _shared([c.following for c in s.carried], inner, fresh)
+    out += lines
+    out += [f"{inner}next {c.name} = {names(c.following)}" for c in s.carried]
+    out.append(f"{indent}}}")
     return out
 
 

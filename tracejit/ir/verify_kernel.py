@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from tracejit.ir.kernel import For, Kernel, Reduce, Statement, Store
+from tracejit.ir.kernel import For, Kernel, Recurrence, Reduce, Statement, Store
 from tracejit.ir.scalar import COMPARISONS, COSTS, Expr, IndexVar, Loop, Size, show, walk
 
 __all__ = ["KernelError", "verify_kernel"]
@@ -80,8 +80,28 @@ class _Checker:
                     if (a.index is not None) != (a.op in ("argmax", "argmin")):
                         self.fail(f"accumulator {a.name}: {a.op} with a wrong index")
                 names |= {a.name for a in st.accumulators}
+            elif isinstance(st, Recurrence):
+                names = self.recurrence(st, bound, names)
             else:
                 self.store(st, bound, names)
+
+    def recurrence(
+        self, st: Recurrence, bound: frozenset[IndexVar], names: frozenset[str]
+    ) -> frozenset[str]:
+        """Check a recurrence; return the names that are known after it."""
+        self.loop(st.loop)
+        for c in st.carried:
+            self.expr(c.initial, bound, names)
+            if c.initial.dtype != c.following.dtype:
+                self.fail(f"{c.name} is {c.initial.dtype} and becomes {c.following.dtype}")
+        names |= {c.name for c in st.carried}
+        if st.condition is not None:
+            self.expr(st.condition, bound, names)
+        inner = bound | {st.loop.var}
+        self.body(st.body, inner, names)
+        for c in st.carried:
+            self.expr(c.following, inner, names)
+        return names
 
     def store(self, st: Store, bound: frozenset[IndexVar], names: frozenset[str]) -> None:
         self.expr(st.offset, bound, names)

@@ -16,7 +16,7 @@ import numpy as np
 
 from tracejit.core.primitive import PRIMITIVES, impl
 from tracejit.ir.dtypes import is_bool, is_float, is_signed
-from tracejit.ir.kernel import Accumulator, For, Kernel, Reduce, Statement, Store
+from tracejit.ir.kernel import Accumulator, For, Kernel, Recurrence, Reduce, Statement, Store
 from tracejit.ir.scalar import Expr, IndexVar, Integer, Loop, Size, split_affine, value_of, walk
 
 __all__ = ["run_kernel"]
@@ -87,6 +87,8 @@ class _Run:
                         self.statements(s.body, {**values, s.loop.var: k})
                 elif isinstance(s, Reduce):
                     values.update(self.reduce(s, values))
+                elif isinstance(s, Recurrence):
+                    values.update(self.recurrence(s, values))
 
     def stores(self, group: Sequence[Store], values: dict[Any, Any]) -> None:
         ready = [
@@ -96,6 +98,16 @@ class _Run:
         for buffer, offset, value in ready:
             assert 0 <= offset < self.buffers[buffer].size, f"store outside buffer {buffer}"
             self.buffers[buffer][offset] = value
+
+    def recurrence(self, s: Recurrence, values: dict[Any, Any]) -> dict[str, Any]:
+        state = {c.name: self.value(c.initial, values) for c in s.carried}
+        for k in self.range(s.loop):
+            here = {**values, **state, s.loop.var: k}
+            if s.condition is not None and not self.value(s.condition, here):
+                break
+            self.statements(s.body, here)
+            state = {c.name: self.value(c.following, here) for c in s.carried}
+        return state
 
     def reduce(self, s: Reduce, values: dict[Any, Any]) -> dict[str, Any]:
         terms: list[list[tuple[Any, Any]]] = [[] for _ in s.accumulators]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tracejit.ir.kernel import For, Kernel, Reduce, Store
+from tracejit.ir.kernel import For, Kernel, Recurrence, Reduce, Store
 from tracejit.ir.plan import Branch, Launch, LibraryCall, Plan, Repeat, Step, While
 from tracejit.ir.scalar import COSTS, Expr, IndexVar
 
@@ -123,6 +123,16 @@ class _Counter:
                     self.total += self.trips[-1]
                 for _ in st.loops:
                     self.leave()
+            elif isinstance(st, Recurrence):
+                for c in st.carried:
+                    self.place(c.initial)
+                self.enter(st.loop)
+                if st.condition is not None:
+                    self.place(st.condition)
+                self.body(st.body)
+                for c in st.carried:
+                    self.place(c.following)
+                self.leave()
             else:
                 assert isinstance(st, Store)
                 self.place(st.value)

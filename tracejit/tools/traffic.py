@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tracejit.ir.kernel import For, Kernel, Reduce, Store, expressions
+from tracejit.ir.kernel import For, Kernel, Recurrence, Reduce, Store, expressions
 from tracejit.ir.plan import Callback, Copy, Launch, LibraryCall, Plan, Step
 from tracejit.ir.scalar import Expr, IndexVar, Loop, walk
 from tracejit.tools.operations import summed
@@ -97,6 +97,9 @@ class _Counter:
                 self.body(st.body, self._within((st.loop,), lengths))
                 continue
             inner = self._within(st.loops, lengths) if isinstance(st, Reduce) else lengths
+            if isinstance(st, Recurrence):
+                inner = self._within((st.loop,), lengths)
+                self.body(st.body, inner)
             vary = _variables(expressions(st))
             for e, on in vary.items():
                 if e.op == "load":
