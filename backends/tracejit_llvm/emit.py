@@ -19,8 +19,15 @@ from tracejit_llvm.nests import Nest, NestOfRows
 from tracejit_llvm.reductions import BLOCK, Rows, accumulated
 from tracejit_llvm.regions import Value
 from tracejit_llvm.scalars import NATIVE_OPS
-from tracejit_llvm.text import Module, element, spread
-from tracejit_llvm.widths import cost_of, often_used, shape_of_lanes, trips, width_of_rows
+from tracejit_llvm.text import Module, element, spread, vector
+from tracejit_llvm.widths import (
+    cost_of,
+    often_used,
+    shape_of_lanes,
+    trips,
+    varying,
+    width_of_rows,
+)
 
 __all__ = ["NATIVE_OPS", "emit_kernel", "emit_together"]
 
@@ -162,7 +169,10 @@ class _Emitter(Loops):
 
         # Columns are summed as many at a time as can be, for each sum waits for itself.
         last = min(parts, COLUMNS) if any(isinstance(x, Reduce) for x in s.body) else 1
-        if self.brief or cost_of(s.body) > self.longest_doubled:
+        # So are recurrences, which are masked at their ends only.
+        recurs = any(isinstance(x, Recurrence) for x in s.body)
+        last = parts if recurs else last
+        if self.brief or recurs or cost_of(s.body) > self.longest_doubled:
             self.loop(lo, hi, last * width, lambda iv, _: body(iv, last, hi), (), writes)
             return
         step = width * parts
@@ -322,32 +332,61 @@ class _Emitter(Loops):
     # ------------------------------------------------------------------ Recurrence
     def _recurrence(self, s: Recurrence) -> None:
         refs = [raw("ref", (), c.initial.dtype, c.name) for c in s.carried]
-        starts = [(element(c.initial.dtype), self.value(c.initial).names[0]) for c in s.carried]
+        own = set(varying(s, self.lanes.var)) if self.lanes else set()
+        width, parts = (self.lanes.width, self.lanes.parts) if self.lanes else (0, 1)
+        counts = [parts if ref in own else 1 for ref in refs]
+        kinds = [
+            vector(element(ref.dtype), width if ref in own else 0)
+            for ref, n in zip(refs, counts, strict=True)
+            for _ in range(n)
+        ]
 
-        def hold(names: Sequence[str]) -> None:
-            for ref, name in zip(refs, names, strict=True):
-                self.remember(ref, Value((name,), False, self.depth), self.depth)
+        def names(ref: Expr, e: Expr) -> tuple[str, ...]:
+            value = self.value(e)
+            found: tuple[str, ...] = self.spread(e, value) if ref in own else value.names
+            return found
 
-        def condition(values: Sequence[Expr]) -> str:
+        def hold(flat: Sequence[str]) -> None:
+            rest = iter(flat)
+            for ref, n in zip(refs, counts, strict=True):
+                mine = tuple(next(rest) for _ in range(n))
+                self.remember(ref, Value(mine, ref in own, self.depth), self.depth)
+
+        def goes(values: Sequence[Expr]) -> str:
             assert s.condition is not None
             places = dict(zip(refs, values, strict=True))
             (found,) = substitute([s.condition], places.get)
-            return str(self.value(found).names[0])
+            return self._any(found)
 
-        def trip(iv: str, names: list[str]) -> list[str]:
+        def trip(iv: str, flat: list[str]) -> list[str]:
             self.bind(s.loop.var, iv)
-            hold(names)
+            hold(flat)
             self.statements(s.body)
-            return [self.value(c.following).names[0] for c in s.carried]
+            return [x for ref, e in zip(refs, following, strict=True) for x in names(ref, e)]
 
-        goes = None
+        following = [c.following for c in s.carried]
+        start = [x for ref, c in zip(refs, s.carried, strict=True) for x in names(ref, c.initial)]
+        test = None
         if s.condition is not None:
-            goes = (
-                condition([c.initial for c in s.carried]),
-                lambda: condition([c.following for c in s.carried]),
-            )
+            test = goes([c.initial for c in s.carried]), lambda: goes(following)
         lo, hi = self.integer(s.loop.lo), self.integer(s.loop.hi)
-        hold(self.loop(lo, hi, 1, trip, starts, _writes(s.body), goes))
+        carried = list(zip(kinds, start, strict=True))
+        hold(self.loop(lo, hi, 1, trip, carried, _writes(s.body), test))
+
+    def _any(self, e: Expr) -> str:
+        """Return whether something holds, in any of the lanes that are on."""
+        value = self.value(e)
+        if not value.vector:
+            return str(value.names[0])
+        assert self.lanes is not None
+        code, n = self.code, self.lanes.width
+        flags = vector("i1", n)
+        found = ""
+        for p, name in enumerate(value.names):
+            if self.lanes.masks:
+                name = code.op(f"and {flags} {name}, {self.lanes.masks[p]}")
+            found = code.op(f"or {flags} {found}, {name}") if found else name
+        return code.call("i1", f"llvm.vector.reduce.or.v{n}i1", (flags, found))
 
 
 def _is_blocked(s: Reduce) -> bool:

@@ -7,9 +7,18 @@ from collections.abc import Iterable
 
 from tracejit.ir.dtypes import is_bool
 from tracejit.ir.kernel import For, Recurrence, Reduce, Statement, expressions
-from tracejit.ir.scalar import COSTS, Expr, IndexVar, Integer, free_vars
+from tracejit.ir.scalar import COSTS, Expr, IndexVar, Integer, free_vars, raw, walk
 
-__all__ = ["SHORT", "below", "cost_of", "often_used", "shape_of_lanes", "trips", "width_of_rows"]
+__all__ = [
+    "SHORT",
+    "below",
+    "cost_of",
+    "often_used",
+    "shape_of_lanes",
+    "trips",
+    "varying",
+    "width_of_rows",
+]
 
 SHORT = 8
 """A loop of at most so many trips is written out."""
@@ -19,6 +28,8 @@ INTRINSICS = frozenset(
 )
 DEAR = 16
 """Cost from which an operation is a mathematical function."""
+FEW, CHEAP = 6, 100
+"""Carried values, and cost of a trip, up to which four vectors of recurrences go side by side."""
 
 
 def trips(lo: Integer, hi: Integer) -> int | None:
@@ -92,13 +103,17 @@ def shape_of_lanes(
     body = tuple(body)
     widest = 1
     cost = 0
+    own = [x for s in body if isinstance(s, Recurrence) for x in varying(s, var)]
     for e in below(_roots(body)):
         cost += COSTS.get(e.op, 1)
-        if not is_bool(e.dtype) and e.op != "const" and var in free_vars(e):
+        if not is_bool(e.dtype) and e.op != "const" and (var in free_vars(e) or e in own):
             widest = max(widest, 4 if e.dtype.itemsize == 2 else e.dtype.itemsize)
     width = min(max(VECTOR_BYTES // widest, 4), 32)
     reduces = any(isinstance(s, Reduce) for s in body)
-    if not reduces:
+    if own:
+        # Each trip waits for the last one: several are under way at a time.
+        parts = 4 if len(own) <= FEW and cost <= CHEAP else 2
+    elif not reduces:
         parts = 4 if cost <= 4 else 2 if cost <= 16 else 1
     elif len(body) > 1 and cost <= 4:
         # Columns: longer runs of each row, 512 bytes, suit the prefetcher.
@@ -112,6 +127,26 @@ def shape_of_lanes(
         while width > 4 and width // 2 >= known:
             width //= 2
     return width, parts
+
+
+def varying(s: Recurrence, var: IndexVar) -> list[Expr]:
+    """Return the names of what a recurrence within a loop carries of its own in each trip of it."""
+    refs = [raw("ref", (), c.initial.dtype, c.name) for c in s.carried]
+    found: set[Expr] = set()
+    order = walk(expressions(s))
+    while True:
+        depends: set[Expr] = set(found)
+        for e in order:
+            if (e.op == "index" and e.attr is var) or not depends.isdisjoint(e.args):
+                depends.add(e)
+        more = {
+            ref
+            for ref, c in zip(refs, s.carried, strict=True)
+            if c.initial in depends or c.following in depends
+        }
+        if more <= found:
+            return [ref for ref in refs if ref in found]
+        found |= more
 
 
 def width_of_rows(s: For) -> int:

@@ -18,6 +18,7 @@ from tracejit import lax
 from tracejit.compiler import recurrence
 from tracejit.ir.dtypes import DTYPES
 from tracejit.ir.plan import Launch
+from tracejit_llvm import executable
 
 XS = np.linspace(-1.0, 2.0, 21)
 TEN = np.arange(10)
@@ -112,6 +113,52 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 }  # fmt: skip
 
 
+MANY = np.linspace(0.3, 4.0, 37)
+MATRIX = np.linspace(-1.0, 1.0, 21 * 37).reshape(21, 37)
+steps_of = lambda f, n=9: lambda *c: lax.fori_loop(0, n, lambda i, c: f(i, *c), c)
+bent = lambda i, a, b: (tnp.sin(a) + 0.1 * b * i, 0.5 * b + a)
+
+LANES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "an array": (lambda c: lax.fori_loop(0, 9, lambda i, c: 0.5 * c + i, c), (MANY,)),
+    "no trip": (lambda c: lax.fori_loop(0, 0, lambda i, c: 0.5 * c + i, c), (MANY,)),
+    "two arrays": (steps_of(bent), (MANY, MANY[::-1])),
+    "an array and a scalar": (
+        steps_of(lambda i, a, t: (a + t, t * 0.5 + 1.0)), (MANY, 1.0)),
+    "swapped": (steps_of(lambda i, a, b: (b, a)), (MANY, MANY[::-1])),
+    "a matrix": (steps_of(bent), (MATRIX, MATRIX * 2.0)),
+    "float32": (steps_of(bent), (MANY.astype("float32"), MATRIX[0].astype("float32"))),
+    "float16": (scanned(lambda c, x: (c + x, c)),
+                (MANY.astype("float16"), MATRIX.astype("float16"))),
+    "int8": (steps_of(lambda i, a, b: (a * np.int8(3) + b, b + a)),
+             (np.arange(50, dtype="int8"), np.arange(50, dtype="int8")[::-1])),
+    "flags": (steps_of(lambda i, a, b: (a ^ b, a)), (MANY > 1.0, MANY > 2.0)),
+    "complex": (scanned(lambda c, x: (c * (0.5 + 0.5j) + x, c * c)), (MANY + 1j, MATRIX)),
+    "complex64": (scanned(lambda c, x: (c * c + x, c)),
+                  (MATRIX[0].astype("complex64"), MATRIX.astype("float32"))),
+    "stacked": (scanned(lambda c, x: (0.9 * c + x, c * x)), (MANY, MATRIX)),
+    "backwards": (scanned(lambda c, x: (0.9 * c + x, c * x), reverse=True), (MANY, MATRIX)),
+    "scalars stacked": (scanned(lambda c, x: ((c[0] + c[1] * x, c[1] + 1.0), (c[1], x))),
+                        ((MANY, 0.5), MATRIX)),
+    "mapped": (tj.vmap(lorenz(20)), (MANY, MANY + 1.0, MANY + 20.0)),
+    "mapped, of vectors": (tj.vmap(lambda y: lax.fori_loop(
+        0, 9, lambda i, y: y + 0.01 * vector_field(y), y)),
+        (np.stack([MANY, MANY, MANY + 20.0], 1),)),
+    "components in front": (lambda y: lax.fori_loop(
+        0, 9, lambda i, y: y + 0.01 * vector_field(y), y), (np.stack([MANY, MANY, MANY + 20.0]),)),
+    "mapped twice": (tj.vmap(tj.vmap(lambda c: lax.fori_loop(
+        0, 9, lambda i, y: y * y + c, c))), (MATRIX,)),
+    "a table of each": (tj.vmap(lambda c, t: lax.fori_loop(
+        0, 20, lambda i, c: c + t[(i * i) % 21], c)), (MANY, MATRIX.T)),
+    "branches": (tj.vmap(lambda c: lax.scan(adaptive, c, XS)), (MANY,)),
+    "while": (tj.vmap(collatz), (np.arange(1, 40),)),
+    "while, at once false": (tj.vmap(collatz), (np.ones(7, int),)),
+    "while, of floats": (tj.vmap(newton), (MANY,)),
+    "while, of complex numbers": (tj.vmap(mandelbrot), (MATRIX[0] + 1j * MATRIX[1],)),
+    "while, of a parameter": (tj.vmap(lambda a, b: lax.while_loop(
+        lambda s: s < b, lambda s: s * 1.5 + a, a)), (MANY, MANY + 10.0)),
+}  # fmt: skip
+
+
 def of_dtype(dtype: Any) -> Callable[..., Any]:
     """Use what a dtype has, so that values wrap round and are rounded."""
 
@@ -141,13 +188,16 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         assert "recur" in kernels(f, *args)
         ours = tj.jit(f)(*args)
         with monkeypatch.context() as patch:
-            patch.setattr(recurrence, "_may_be_small", lambda block: False)
+            patch.setattr(recurrence, "_may_be", lambda block: False)
             g = lambda *args: f(*args)
             assert "recur" not in kernels(g, *args)
             assert bits(ours) == bits(tj.jit(g)(*args))
+        monkeypatch.setattr(executable, "WORTH_SHARING", 1.0)
+        monkeypatch.setattr(executable, "CHUNK", 1.0)
+        shared = tj.jit(lambda *args: f(*args))
         for n in (1, 2, 3, 7):
             with tj.settings(num_threads=n):
-                assert bits(tj.jit(f)(*args)) == bits(ours)
+                assert bits(shared(*args)) == bits(ours)
 
     return check
 
@@ -155,6 +205,12 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize("name", CASES)
 def test_bits_of_kernels(name: str, both: Callable[..., None]) -> None:
     f, args = CASES[name]
+    both(f, *args)
+
+
+@pytest.mark.parametrize("name", LANES)
+def test_bits_of_lanes(name: str, both: Callable[..., None]) -> None:
+    f, args = LANES[name]
     both(f, *args)
 
 
@@ -166,11 +222,12 @@ def test_dtypes(name: str, both: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["scalars", "stacked", "backwards", "functions", "while, of floats"]
+    "name", ["stacked", "backwards", "swapped", "complex", "while, of floats"]
 )
 @pytest.mark.parametrize("turn", [1, 7, 21])
-def test_turns(name: str, turn: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    f, args = CASES[name]
+@pytest.mark.parametrize("lanes", [False, True])
+def test_turns(name: str, turn: int, lanes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    f, args = (LANES if lanes else CASES)[name]
     whole = bits(tj.jit(f)(*args))
     monkeypatch.setattr(recurrence.Recurrent, "turn", turn)
     g = lambda *args: f(*args)
@@ -191,14 +248,15 @@ def newton_in_turn(a: Any) -> Any:
     return lax.fori_loop(0, 6, lambda i, x: 0.5 * (x + a / x), a)
 
 
-@pytest.mark.parametrize("name", ["scalars", "backwards", "a flag", "complex", "while, of floats"])
-def test_meaning(name: str, check: Callable[..., Any]) -> None:
-    f, args = CASES[name]
+@pytest.mark.parametrize("lanes", [False, True])
+@pytest.mark.parametrize("name", ["backwards", "swapped", "complex", "while, of floats"])
+def test_meaning(name: str, lanes: bool, check: Callable[..., Any]) -> None:
+    f, args = (LANES if lanes else CASES)[name]
     leaves, tree = tj.tree_util.tree_flatten(args)
     unflatten = tj.tree_util.tree_unflatten
     found = check(lambda *leaves: tj.tree_util.tree_leaves(f(*unflatten(tree, leaves))), *leaves)
     assert "recur" in found.loops
-    assert sum(isinstance(step, Launch) for step in found.plan.steps) <= 1
+    assert sum(isinstance(step, Launch) for step in found.plan.steps) <= 1 + lanes
 
 
 def test_another_length_is_the_same_kernel() -> None:
@@ -209,7 +267,13 @@ def test_another_length_is_the_same_kernel() -> None:
     "f",
     [
         pytest.param(lambda c: lax.fori_loop(0, 5, lambda i, c: c + c.sum(), c), id="a reduction"),
-        pytest.param(lambda c: lax.fori_loop(0, 5, lambda i, c: c + 1.0, c), id="an array"),
+        pytest.param(
+            lambda c: lax.fori_loop(0, 5, lambda i, c: c + tnp.roll(c, 1), c), id="neighbours"
+        ),
+        pytest.param(
+            lambda c: lax.while_loop(lambda c: (c < 5.0).any(), lambda c: c + 1.0, c),
+            id="not frozen",
+        ),
     ],
 )
 def test_larger_loops_stay(f: Callable[..., Any]) -> None:
@@ -218,8 +282,8 @@ def test_larger_loops_stay(f: Callable[..., Any]) -> None:
 
 def test_text_keeps_conditions_and_names() -> None:
     text = kernels(collatz, 27)
-    assert "while gt(s0, 1)" in text
-    assert "next s0 = " in text
+    assert "while s2" in text
+    assert "next s2 = gt(" in text
 
 
 @pytest.mark.parametrize("name", ["scan", "while"])

@@ -469,14 +469,18 @@ class _Assembler:
             scope.slots[value] = self.slot("constant", len(self.constants) - 1, value.aval)
         first, count = _carried(item)
         initial, final = item.inputs[first : first + count], item.outputs[:count]
+
+        def launches(trips: int, start: Sequence[Value], **how: Value) -> list[Step]:
+            return [self._launch(scope, d) for d in found.drafts(trips, start, final, **how)]
+
         length = item.equation.params.get("length", 0)
         known = found.condition is None
         if known and length <= found.turn:
-            return [self._launch(scope, found.draft(length, initial, final))]
+            return launches(length, initial)
         own = Value(COUNT if known else BOOL)
         offset = self.arena.allocate(own.aval.nbytes)
         scope.slots[own] = self.slot("arena", offset, own.aval)
-        targets = [scope.slots[v.base] for v in final]
+        targets = [self.find(scope, v) for v in final]
         out: list[Step] = [
             Copy(t, i, self.slots[t].aval.nbytes)
             for t, i in zip(targets, [self.find(scope, v) for v in initial], strict=True)
@@ -487,15 +491,29 @@ class _Assembler:
             zero = self.slot("constant", len(self.constants) - 1, COUNT)
             out.append(Copy(scope.slots[own], zero, COUNT.nbytes))
             turns, rest = divmod(length, found.turn)
-            turn = self._launch(scope, found.draft(found.turn, final, final, done=own))
-            out.append(Repeat(turns, (turn,)))
-            if rest:
-                out.append(self._launch(scope, found.draft(rest, final, final, done=own)))
+            out.append(Repeat(turns, tuple(launches(found.turn, final, done=own))))
+            out += launches(rest, final, done=own) if rest else []
+        elif found.lanes is None:
+            turn = launches(found.turn, final, goes=own)
+            out.append(While(tuple(turn), scope.slots[own], ()))
         else:
-            turn = self._launch(scope, found.draft(found.turn, final, final, goes=own))
-            out.append(While((turn,), scope.slots[own], ()))
+            test = self._test(scope, item, targets, scope.slots[own])
+            out.append(While(test, scope.slots[own], tuple(launches(found.turn, final))))
         self.arena.release(offset)
         return out
+
+    def _test(
+        self, scope: _Scope, item: Opaque, carried: Sequence[int], predicate: int
+    ) -> tuple[Step, ...]:
+        """Return the steps of the condition of a loop, which write the predicate."""
+        nc = item.equation.params["cond_nconsts"]
+        consts = [self.find(scope, v) for v in item.inputs[:nc]]
+        before = self._inner(item.bodies[0], [*consts, *carried])
+        self.analyse(before, {})
+        steps, (result,) = self.block(before, [predicate])
+        if result != predicate:
+            steps.append(Copy(predicate, result, 1))
+        return tuple(steps)
 
     def _drafts(self, block: Block, group: Group) -> list[Draft]:
         """Return the kernels of a group if all of its results are stored."""
@@ -507,21 +525,16 @@ class _Assembler:
         params = item.equation.params
         nc, nb = params["cond_nconsts"], params["body_nconsts"]
         slots = [self.find(scope, v) for v in item.inputs]
-        condition, body = item.bodies
-        inner = self._inner(body, slots[nc : nc + nb])
+        inner = self._inner(item.bodies[1], slots[nc : nc + nb])
         carry = self._carry(scope, item, inner)
         predicate_offset = self.arena.allocate(1)
         predicate = self.slot("arena", predicate_offset, BOOL)
-        before = self._inner(condition, [*slots[:nc], *carry.inside])
-        self.analyse(before, {})
-        test, results = self.block(before, [predicate])
-        if results[0] != predicate:
-            test.append(Copy(predicate, results[0], 1))
+        test = self._test(scope, item, carry.inside, predicate)
         steps, results = self.block(inner, carry.next)
         steps += carry.exchange(results)
         out: list[Step] = [
             *carry.start(),
-            While(tuple(test), predicate, tuple(steps)),
+            While(test, predicate, tuple(steps)),
             *carry.finish(),
         ]
         carry.release()

@@ -1,74 +1,94 @@
-"""Recurrences: a loop over a few scalars as one kernel, which carries them in registers.
+"""Recurrences: a loop as one kernel, which carries values in registers.
 
-The body of such a loop is run on expressions: each element of each small value becomes the
-expression that its kernel stores there.  What the body captures and what it scans stays in memory.
-The expressions are those of the kernels, so the results have the same bits.
+A loop over a few scalars is one recurrence of scalars.  A loop over arrays whose elements have
+nothing to do with one another, such as one that `vmap` makes, is one recurrence for each element,
+or lane, and many run side by side: the loops change places.  So what is carried is read and written
+once, not in each trip.
 
-A loop that may take long is run in turns, between which what it carries lies in memory, so that it
-can be interrupted.
+The expressions of a trip are those of the kernels it would have otherwise, so the results have the
+same bits.  A loop that may take long is run in turns, between which what it carries lies in memory,
+so that it can be interrupted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import groupby
-from typing import Any, NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
+from tracejit.compiler.elements import (
+    DraftsOf,
+    Elements,
+    Lanes,
+    NotSmall,
+    Runner,
+    cost_of,
+    in_memory,
+    in_registers,
+)
 from tracejit.compiler.schedule import Draft
 from tracejit.compiler.values import Block, Group, Opaque, Value
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import is_complex, real_of
-from tracejit.ir.kernel import Carried, For, Recurrence, Statement, Store, expressions, statements
+from tracejit.ir.kernel import Carried, For, Recurrence, Statement, Store
 from tracejit.ir.program import Source
 from tracejit.ir.scalar import Expr, IndexVar, Loop
 
 __all__ = ["Recurrent", "recurrent"]
 
-MOST_ELEMENTS = 16
-"""Elements of a value that is kept in expressions."""
 MOST_CARRIED = 96
-"""Elements that a loop carries."""
+"""Elements that a loop carries, or a lane of it."""
 MOST_EXPRESSIONS = 4000
 """Of a trip."""
-MOST_OF_BRANCH = 40
-"""Cost of a branch that is computed whether it is taken or not."""
+FEWEST_LANES = 4
 TURN = 1e6
-"""Estimated nanoseconds of a turn."""
+"""Estimated nanoseconds of a turn of scalars."""
+TURN_OF_LANES = 5e7
 NANOSECONDS = 0.5
 """Of an operation of cost 1 that others wait for."""
 THROUGHPUT = 0.2
 """Nanoseconds of an operation of cost 1 that none waits for."""
-VECTOR = 8
-"""Elements of a vector."""
-LAUNCH = 16
-"""Cost of a launch."""
-
-DraftsOf = Callable[[Block, Group], Sequence[Draft]]
-Elements = Callable[[Expr], Expr]
-"""Gives the element of a value at an offset."""
+OF_LANES = 0.05
+"""Nanoseconds of an operation of cost 1 in one of many lanes."""
 
 TRIP = s.raw("ref", (), s.I64, "trip")
+GOING = s.raw("ref", (), s.BOOL, "going")
 
 
-class _NotSmall(Exception):
-    """A loop does not have this form."""
+@dataclass(frozen=True)
+class State:
+    """A value that is carried.
+
+    Attributes
+    ----------
+    offsets, names, following : list of Expr
+        Of its elements: where they lie, how they are called within a trip, what they become.
+    varies : bool
+        Whether each lane has its own.
+    """
+
+    offsets: list[Expr]
+    names: list[Expr]
+    following: list[Expr]
+    varies: bool
 
 
-class Recurrent(NamedTuple):
+@dataclass(frozen=True)
+class Recurrent:
     """A loop in registers.
 
     Attributes
     ----------
-    carried, following : list of list of Expr
-        The elements of each carried value within a trip, and what they become.
+    states : list of State
+        What it carries.
     stores : list of Store
         What else a trip does; ``trip`` is its number.
     condition : Expr or None
         Whether there is one more trip.
+    lanes : Lanes or None
+        What runs side by side.
     constants : list of (Value, array)
         What the body loads from, besides what is given to the loop.
     sources : tuple of Source
@@ -77,10 +97,10 @@ class Recurrent(NamedTuple):
         Estimated nanoseconds of a trip.
     """
 
-    carried: list[list[Expr]]
-    following: list[list[Expr]]
+    states: list[State]
     stores: list[Store]
     condition: Expr | None
+    lanes: Lanes | None
     constants: list[tuple[Value, Any]]
     sources: tuple[Source, ...]
     cost: float
@@ -88,17 +108,18 @@ class Recurrent(NamedTuple):
     @property
     def turn(self) -> int:
         """The trips of a turn."""
-        return max(1, int(TURN / self.cost))
+        most = TURN if self.lanes is None else TURN_OF_LANES
+        return max(1, int(most / self.cost))
 
-    def draft(
+    def drafts(
         self,
         trips: int,
         initial: Sequence[Value],
         final: Sequence[Value],
         done: Value | None = None,
         goes: Value | None = None,
-    ) -> Draft:
-        """Return the kernel of some trips.
+    ) -> list[Draft]:
+        """Return the kernels of some trips.
 
         Parameters
         ----------
@@ -109,26 +130,69 @@ class Recurrent(NamedTuple):
         done : Value, optional
             How many trips are done, before and after them; none before if it is not given.
         goes : Value, optional
-            Whether there is one more, after them.
+            Whether there is one more, after them; a loop of lanes does not tell.
         """
-        carried, after = [], []
-        for v, out, names, then in zip(initial, final, self.carried, self.following, strict=True):
-            for o, (name, e) in enumerate(zip(names, then, strict=True)):
-                parts = zip(_parts(name), _parts(_element(v, o)), _parts(e), strict=True)
+        groups = [(n, initial[n], final[n]) for n in range(len(self.states))]
+        if self.lanes is None:
+            body = self._part(trips, groups, groups, self.stores, done)
+            if done is not None:
+                body.append(_stored(done, TRIP))
+            if goes is not None:
+                body.append(_stored(goes, GOING))
+            return [Draft(tuple(body), trips, trips, self.sources, cost=trips * self.cost)]
+        lane = s.index(self.lanes.var)
+        of_lanes = [st for st in self.stores if lane in s.walk([st.offset])]
+        alike = [st for st in self.stores if st not in of_lanes]
+        own = [g for g in groups if self.states[g[0]].varies]
+        rest = [g for g in groups if not self.states[g[0]].varies]
+        count = self.lanes.var.extent
+        body = self._part(trips, groups, own, of_lanes, done)
+        nest = For(Loop(self.lanes.var, 0, count, True), tuple(body), True)
+        found = [Draft((nest,), count, count, self.sources, cost=trips * self.cost)]
+        # Each lane computes what is alike for itself; it is stored when all have read it.
+        if (rest or alike or done is not None) and self.condition is None:
+            body = self._part(trips, rest, rest, alike, done)
+            if done is not None:
+                body.append(_stored(done, TRIP))
+            found.append(Draft(tuple(body), trips, trips, self.sources, cost=2.0 * trips))
+        return found
+
+    def _part(
+        self,
+        trips: int,
+        groups: Sequence[tuple[int, Value, Value]],
+        kept: Sequence[tuple[int, Value, Value]],
+        stores: Sequence[Store],
+        done: Value | None,
+    ) -> list[Statement]:
+        """Return a recurrence of some of the states, and the stores of those that are kept."""
+        condition, swap = self.condition, {}
+        if condition is not None:
+            swap[condition] = GOING
+        carried: list[Carried] = []
+        for n, v, _ in groups:
+            own = self.states[n]
+            following = s.substitute(own.following, swap.get)
+            for at, name, e in zip(own.offsets, own.names, following, strict=True):
+                parts = zip(_parts(name), _parts(_element(v, at)), _parts(e), strict=True)
                 carried += [Carried(ref.attr, a, b) for ref, a, b in parts]
-                after.append(_stored(out, o, name))
-        used = [x for st in self.stores for x in (st.offset, st.value)]
+        if condition is not None:
+            refs = [s.raw("ref", (), c.initial.dtype, c.name) for c in carried]
+            first = dict(zip(refs, [c.initial for c in carried], strict=True))
+            then = dict(zip(refs, [c.following for c in carried], strict=True))
+            before, after = (s.substitute([condition], x.get)[0] for x in (first, then))
+            carried.append(Carried("going", before, after))
+        used = [x for st in stores for x in (st.offset, st.value)]
         if done is not None or TRIP in s.walk([*used, *(c.following for c in carried)]):
-            before = s.const(0, s.I64) if done is None else _element(done, 0)
-            carried.append(Carried("trip", before, s.affine(1, [(1, TRIP)])))
-        if done is not None:
-            after.append(_stored(done, 0, TRIP))
-        if goes is not None:
-            assert self.condition is not None
-            after.append(_stored(goes, 0, self.condition))
+            start = s.const(0, s.I64) if done is None else _element(done, s.const(0, s.I64))
+            carried.append(Carried("trip", start, s.affine(1, [(1, TRIP)])))
         loop = Loop(IndexVar("t", trips), 0, trips)
-        body = Recurrence(loop, tuple(carried), tuple(self.stores), self.condition)
-        return Draft((body, *after), trips, trips, self.sources, cost=trips * self.cost)
+        goes = None if condition is None else GOING
+        body: list[Statement] = [Recurrence(loop, tuple(carried), tuple(stores), goes)]
+        for n, _, v in kept:
+            state = self.states[n]
+            body += [Store(v, o, e) for o, e in zip(state.offsets, state.names, strict=True)]  # type: ignore[arg-type]
+        return body
 
 
 def recurrent(item: Opaque, drafts_of: DraftsOf) -> Recurrent | None:
@@ -141,39 +205,60 @@ def recurrent(item: Opaque, drafts_of: DraftsOf) -> Recurrent | None:
     drafts_of : callable
         Gives the kernels of a group of a block, all of whose results are stored.
     """
-    if not item.outputs or not all(_may_be_small(body) for body in item.bodies):
+    if not item.outputs or not all(_may_be(body) for body in item.bodies[-1:]):
         return None
-    try:
-        return _Runner(drafts_of).loop(item)
-    except _NotSmall:
-        return None
+    for lanes in (*_lanes(item), None):
+        try:
+            return _Loop(Runner(drafts_of, lanes)).found(item)
+        except NotSmall:
+            pass
+    return None
 
 
-def _may_be_small(block: Block) -> bool:
-    written = [t for item in block.items if isinstance(item, Group) for t in item.tasks]
-    opaque = [item for item in block.items if isinstance(item, Opaque)]
-    return (
-        all(item.equation.primitive.name == "cond" for item in opaque)
-        and not any(t.reduces or t.value.aval.size > MOST_ELEMENTS for t in written)
-        and all(v.aval.size <= MOST_ELEMENTS for v in block.outputs)
+def _may_be(block: Block) -> bool:
+    """Whether a body has neither reductions nor what is no kernel."""
+    return all(
+        not any(t.reduces for t in item.tasks)
+        if isinstance(item, Group)
+        else item.equation.primitive.name == "cond"
+        for item in block.items
     )
 
 
-class _Runner:
-    """Runs the bodies of one loop on expressions.
+def _lanes(item: Opaque) -> Iterator[Lanes]:
+    """Yield what lanes the arrays that a loop carries may have, many first."""
+    params = item.equation.params
+    carried = item.outputs[: params.get("n_carry", len(item.outputs))]
+    arrays = [v.aval for v in carried if v.aval.shape]
+    if not arrays:
+        return
+    found = []
+    for leading in (True, False):
+        shape = arrays[0].shape if leading else arrays[0].shape[::-1]
+        for n in range(1, len(shape) + 1):
+            count = math.prod(shape[:n])
+            if count >= FEWEST_LANES and (leading or count < arrays[0].size):
+                found.append(Lanes(IndexVar("lane", count), leading))
+    found.sort(key=lambda own: -own.var.extent)
+    yield from (own for own in found if all(own.holds(a) for a in arrays))
 
-    `kernels` is the cost of what it runs if that is run by kernels with vectors.
-    """
 
-    def __init__(self, drafts_of: DraftsOf) -> None:
-        self.drafts_of = drafts_of
-        self.constants: list[tuple[Value, Any]] = []
-        self.sources: dict[Any, Source] = {}
+class _Loop:
+    """Makes the form of one loop."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.lanes = runner.lanes
         self.names = 0
-        self.kernels = 0.0
 
-    def loop(self, item: Opaque) -> Recurrent:
-        """Return the form of a loop."""
+    def found(self, item: Opaque) -> Recurrent:
+        """Return the form of a loop.
+
+        Raises
+        ------
+        NotSmall
+            If it has none.
+        """
         if item.equation.primitive.name == "scan":
             return self._scan(item)
         return self._while(item)
@@ -183,33 +268,48 @@ class _Runner:
         first, count = params["n_consts"], params["n_carry"]
         number = s.affine(params["length"] - 1, [(-1, TRIP)]) if params["reverse"] else TRIP
         (body,) = item.bodies
-        carried = self._carried(item.outputs[:count])
-        consts = [_in_memory(v) for v in item.inputs[:first]]
+        offsets, names, carried = self._carried(item.outputs[:count])
+        consts = [in_memory(v) for v in item.inputs[:first]]
         slices = [
-            _in_memory(x, s.affine(0, [(v.aval.size, number)]))
+            in_memory(x, s.affine(0, [(v.aval.size, number)]))
             for x, v in zip(item.inputs[first + count :], body.inputs[first + count :], strict=True)
         ]
-        results = self.run(body, [*consts, *map(_in_registers, carried), *slices])
+        results = self.runner.run(body, [*consts, *carried, *slices])
         stores = []
-        for y, own in zip(item.outputs[count:], results[count:], strict=True):
-            for o, e in enumerate(own):
-                stores.append(Store(y, s.affine(o, [(len(own), number)]), e))  # type: ignore[arg-type]
-        return self._found(carried, results[:count], stores, None)
+        for y, v, own in zip(
+            item.outputs[count:], body.outputs[count:], results[count:], strict=True
+        ):
+            start = (v.aval.size, number)
+            for at, e in zip(self.runner.offsets(v.aval), own, strict=True):
+                stores.append(Store(y, s.affine(0, [(1, at), start]), e))  # type: ignore[arg-type]
+        return self._form(offsets, names, results[:count], stores, None)
 
     def _while(self, item: Opaque) -> Recurrent:
         params = item.equation.params
         nc, nb = params["cond_nconsts"], params["body_nconsts"]
-        condition, body = item.bodies
-        carried = self._carried(item.outputs)
-        own = [_in_registers(x) for x in carried]
-        consts = [_in_memory(v) for v in item.inputs[: nc + nb]]
-        ((goes,),) = self.run(condition, [*consts[:nc], *own])
-        return self._found(carried, self.run(body, [*consts[nc:], *own]), [], goes)
+        test, body = item.bodies
+        offsets, names, carried = self._carried(item.outputs)
+        consts = [in_memory(v) for v in item.inputs[: nc + nb]]
+        if self.lanes is None:
+            ((goes,),) = self.runner.run(test, [*consts[:nc], *carried])
+        else:
+            goes = self.runner.run_any(test, [*consts[:nc], *carried])
+        results = self.runner.run(body, [*consts[nc:], *carried])
+        if self.lanes is not None:
+            for own, then in zip(names, results, strict=True):
+                _check_frozen(goes, own, then)
+        return self._form(offsets, names, results, [], goes)
 
-    def _carried(self, values: Sequence[Value]) -> list[list[Expr]]:
-        if sum(v.aval.size for v in values) > MOST_CARRIED:
-            raise _NotSmall
-        return [[self._name(v.aval) for _ in range(v.aval.size)] for v in values]
+    def _carried(
+        self, values: Sequence[Value]
+    ) -> tuple[list[list[Expr]], list[list[Expr]], list[Elements]]:
+        offsets = [self.runner.offsets(v.aval) for v in values]
+        if sum(map(len, offsets)) > MOST_CARRIED:
+            raise NotSmall
+        names = [
+            [self._name(v.aval) for _ in own] for v, own in zip(values, offsets, strict=True)
+        ]
+        return offsets, names, list(map(in_registers, offsets, names))
 
     def _name(self, aval: ShapedArray) -> Expr:
         if is_complex(aval.dtype):
@@ -218,174 +318,70 @@ class _Runner:
         self.names += 1
         return s.raw("ref", (), aval.dtype, f"c{self.names}")
 
-    def _found(
+    def _form(
         self,
-        carried: list[list[Expr]],
+        offsets: list[list[Expr]],
+        names: list[list[Expr]],
         following: list[list[Expr]],
         stores: list[Store],
         condition: Expr | None,
     ) -> Recurrent:
         roots = [e for own in following for e in own] + [st.value for st in stores]
-        cost, count = _cost([*roots, *([] if condition is None else [condition])])
-        if count > MOST_EXPRESSIONS or cost * THROUGHPUT > self.kernels * NANOSECONDS:
-            raise _NotSmall
+        cost, count = cost_of([*roots, *([] if condition is None else [condition])])
+        if count > MOST_EXPRESSIONS:
+            raise NotSmall
+        if self.lanes is None:
+            if cost * THROUGHPUT > self.runner.kernels * NANOSECONDS:
+                raise NotSmall
+            nanoseconds = max(cost, 2) * NANOSECONDS
+            varies = [False] * len(names)
+        else:
+            nanoseconds = max(cost, 2) * OF_LANES * self.lanes.var.extent
+            varies = self._varies(offsets, names, following, stores)
+        states = list(map(State, offsets, names, following, varies))
+        sources = tuple(self.runner.sources.values())
         return Recurrent(
-            carried, following, stores, condition, self.constants, tuple(self.sources.values()),
-            max(cost, 2) * NANOSECONDS,
-        )  # fmt: skip
+            states, stores, condition, self.lanes, self.runner.constants, sources, nanoseconds
+        )
 
-    # -------------------------------------------------------------------- blocks
-
-    def run(self, block: Block, arguments: Sequence[Elements]) -> list[list[Expr]]:
-        """Return the elements of the outputs of a block."""
-        env: dict[Value, Elements] = dict(zip(block.inputs, arguments, strict=True))
-        for value, array in block.constants:
-            env[value] = self._constant(value, array)
-        for item in block.items:
-            if isinstance(item, Group):
-                for task in item.tasks:  # an empty one has no kernel
-                    env[task.value] = _Stored()
-                for draft in self.drafts_of(block, item):
-                    self.sources.update((id(x), x) for x in draft.sources)
-                    self.kernels += LAUNCH + _of_draft(draft)
-                    self._statements(draft.body, {}, env)
-            elif item.equation.primitive.name == "cond":
-                self._cond(item, env)
-            else:
-                raise _NotSmall
-        return [_all_elements(v, env) for v in block.outputs]
-
-    def _constant(self, value: Value, array: Any) -> Elements:
-        if isinstance(array, np.ndarray) and array.size <= MOST_ELEMENTS:
-            return _in_registers([s.const(x, value.aval.dtype) for x in array.ravel()])
-        self.constants.append((value, array))
-        return _in_memory(value)
-
-    def _cond(self, item: Opaque, env: dict[Value, Elements]) -> None:
-        """Compute all branches, and choose."""
-        (which,) = _all_elements(item.inputs[0], env)
-        operands = [_viewed(v, env) for v in item.inputs[1:]]
-        results = []
-        for body in item.bodies:
-            branch = self.run(body, operands)
-            if _cost([e for own in branch for e in own])[0] > MOST_OF_BRANCH:
-                raise _NotSmall
-            results.append(branch)
-        for n, v in enumerate(item.outputs):
-            chosen = results[-1][n]
-            for k in range(len(results) - 2, -1, -1):
-                here = s.apply("le", which, s.const(k, which.dtype))
-                chosen = [
-                    s.apply("select", here, a, b)
-                    for a, b in zip(results[k][n], chosen, strict=True)
-                ]
-            env[v] = _in_registers(chosen)
-
-    # ------------------------------------------------------------------- kernels
-
-    def _statements(
-        self, body: Sequence[Statement], place: dict[IndexVar, Expr], env: dict[Value, Elements]
-    ) -> None:
-        for kind, group in groupby(body, type):
-            if kind is Store:
-                self._stores([st for st in group if isinstance(st, Store)], place, env)
-                continue
-            for st in group:
-                if not isinstance(st, For):
-                    raise _NotSmall
-                lo, hi = st.loop.lo, st.loop.hi
-                assert isinstance(lo, int)
-                assert isinstance(hi, int)
-                if hi - lo > MOST_ELEMENTS:
-                    raise _NotSmall
-                for n in range(lo, hi):
-                    self._statements(st.body, {**place, st.loop.var: s.const(n, s.I64)}, env)
-
-    def _stores(
-        self, group: Sequence[Store], place: dict[IndexVar, Expr], env: dict[Value, Elements]
-    ) -> None:
-        def replace(e: Expr) -> Expr | None:
-            if e.op == "index":
-                return place[e.attr]
-            if e.op == "load":
-                (offset,) = s.substitute(e.args, replace)
-                found = env[e.attr.base](offset)
-                if found.dtype != e.dtype:
-                    raise _NotSmall
-                return found
-            return None
-
-        roots = [x for st in group for x in (st.offset, st.value)]
-        placed = iter(s.substitute(roots, replace))
-        for st in group:
-            value: Value = st.buffer.base  # type: ignore[attr-defined]
-            offset = s.value_of(next(placed))
-            if value not in env:
-                env[value] = _Stored()
-            own = env[value]
-            assert isinstance(own, _Stored)
-            own.elements[offset] = next(placed)
+    def _varies(
+        self,
+        offsets: list[list[Expr]],
+        names: list[list[Expr]],
+        following: list[list[Expr]],
+        stores: list[Store],
+    ) -> list[bool]:
+        """Return which values each lane has its own of; nothing else may depend on the lane."""
+        assert self.lanes is not None
+        lane = s.index(self.lanes.var)
+        varies = [lane in s.walk(own) for own in offsets]
+        of_lanes = {lane}
+        for own, v in zip(names, varies, strict=True):
+            if v:
+                of_lanes.update(e for name in own for e in _parts(name))
+        alike = [e for own, v in zip(following, varies, strict=True) if not v for e in own]
+        alike += [st.value for st in stores if lane not in s.walk([st.offset])]
+        if not of_lanes.isdisjoint(s.walk(alike)) or not any(varies):
+            raise NotSmall
+        return varies
 
 
-class _Stored:
-    """The elements of a value that a kernel writes."""
-
-    def __init__(self) -> None:
-        self.elements: dict[int, Expr] = {}
-
-    def __call__(self, offset: Expr) -> Expr:
-        return _at(self.elements, offset)
-
-
-def _at(elements: Any, offset: Expr) -> Expr:
-    if offset.op != "const":
-        raise _NotSmall
-    found: Expr = elements[s.value_of(offset)]
-    return found
-
-
-def _in_registers(elements: Sequence[Expr]) -> Elements:
-    return partial(_at, elements)
-
-
-def _in_memory(value: Value, start: Expr | None = None) -> Elements:
-    terms = [] if start is None else [(1, start)]
-    dtype = value.aval.dtype
-    return lambda offset: s.raw("load", (s.affine(0, [(1, offset), *terms]),), dtype, value)
-
-
-def _all_elements(v: Value, env: dict[Value, Elements]) -> list[Expr]:
-    if v.aval.size > MOST_ELEMENTS:
-        raise _NotSmall
-    own = _viewed(v, env)
-    return [own(s.const(n, s.I64)) for n in range(v.aval.size)]
-
-
-def _viewed(v: Value, env: dict[Value, Elements]) -> Elements:
-    if v.aval.dtype != v.base.aval.dtype:
-        raise _NotSmall
-    return env[v.base]
+def _check_frozen(goes: Expr, names: Sequence[Expr], following: Sequence[Expr]) -> None:
+    """Check that a lane that does not go on stays as it is, however often it is run."""
+    for name, then in zip(names, following, strict=True):
+        for old, e in zip(_parts(name), _parts(then), strict=True):
+            stays = e.op == "select" and e.args[0] is goes and e.args[2] is old
+            if not stays and e is not old:
+                raise NotSmall
 
 
 def _parts(e: Expr) -> list[Expr]:
     return [s.real(e), s.imag(e)] if is_complex(e.dtype) else [e]
 
 
-def _element(v: Value, offset: int) -> Expr:
-    return s.raw("load", (s.const(offset, s.I64),), v.aval.dtype, v)
+def _element(v: Value, offset: Expr) -> Expr:
+    return s.raw("load", (offset,), v.aval.dtype, v)
 
 
-def _stored(v: Value, offset: int, e: Expr) -> Store:
-    return Store(v, s.const(offset, s.I64), e)  # type: ignore[arg-type]
-
-
-def _of_draft(draft: Draft) -> int:
-    """Return the cost of a kernel that is run with vectors."""
-    roots = [x for st in statements(draft.body) for x in expressions(st)]
-    return _cost(roots)[0] * -(-draft.elements // VECTOR)
-
-
-def _cost(roots: Sequence[Expr]) -> tuple[int, int]:
-    """Return the cost of some expressions and their number."""
-    found = s.walk(roots)
-    return sum(s.COSTS.get(e.op, 1) for e in found), len(found)
+def _stored(v: Value, e: Expr) -> Store:
+    return Store(v, s.const(0, s.I64), e)  # type: ignore[arg-type]
