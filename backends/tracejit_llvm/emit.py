@@ -383,8 +383,9 @@ class _Emitter(Loops):
         flags = vector("i1", n)
         found = ""
         for p, name in enumerate(value.names):
-            if self.lanes.masks:
-                name = code.op(f"and {flags} {name}, {self.lanes.masks[p]}")
+            mask = self.mask(p)
+            if mask is not None:
+                name = code.op(f"and {flags} {name}, {mask}")
             found = code.op(f"or {flags} {found}, {name}") if found else name
         return code.call("i1", f"llvm.vector.reduce.or.v{n}i1", (flags, found))
 

@@ -185,6 +185,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Compare a loop in registers with the same loop as kernels, and one by one."""
 
     def check(f: Callable[..., Any], *args: Any) -> None:
+        monkeypatch.setattr(recurrence, "_gains", lambda item, lanes: True)
         assert "recur" in kernels(f, *args)
         ours = tj.jit(f)(*args)
         with monkeypatch.context() as patch:
@@ -228,6 +229,7 @@ def test_dtypes(name: str, both: Callable[..., None]) -> None:
 @pytest.mark.parametrize("lanes", [False, True])
 def test_turns(name: str, turn: int, lanes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     f, args = (LANES if lanes else CASES)[name]
+    monkeypatch.setattr(recurrence, "_gains", lambda item, lanes: True)
     whole = bits(tj.jit(f)(*args))
     monkeypatch.setattr(recurrence.Recurrent, "turn", turn)
     g = lambda *args: f(*args)
@@ -250,8 +252,11 @@ def newton_in_turn(a: Any) -> Any:
 
 @pytest.mark.parametrize("lanes", [False, True])
 @pytest.mark.parametrize("name", ["backwards", "swapped", "complex", "while, of floats"])
-def test_meaning(name: str, lanes: bool, check: Callable[..., Any]) -> None:
+def test_meaning(
+    name: str, lanes: bool, check: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     f, args = (LANES if lanes else CASES)[name]
+    monkeypatch.setattr(recurrence, "_gains", lambda item, lanes: True)
     leaves, tree = tj.tree_util.tree_flatten(args)
     unflatten = tj.tree_util.tree_unflatten
     found = check(lambda *leaves: tj.tree_util.tree_leaves(f(*unflatten(tree, leaves))), *leaves)
@@ -274,6 +279,7 @@ def test_another_length_is_the_same_kernel() -> None:
             lambda c: lax.while_loop(lambda c: (c < 5.0).any(), lambda c: c + 1.0, c),
             id="not frozen",
         ),
+        pytest.param(lambda c: lax.scan(lambda c, _: (c + 1.0, c), c, length=5), id="stacked"),
     ],
 )
 def test_larger_loops_stay(f: Callable[..., Any]) -> None:

@@ -43,6 +43,10 @@ MOST_CARRIED = 96
 MOST_EXPRESSIONS = 4000
 """Of a trip."""
 FEWEST_LANES = 4
+TOGETHER = 32
+"""Lanes that run at once: what they scan and stack is passed over once."""
+LARGE = 1 << 20
+"""Bytes of carried arrays from which a core has them not all at hand in the next trip."""
 TURN = 1e6
 """Estimated nanoseconds of a turn of scalars."""
 TURN_OF_LANES = 5e7
@@ -208,6 +212,8 @@ def recurrent(item: Opaque, drafts_of: DraftsOf) -> Recurrent | None:
     if not item.outputs or not all(_may_be(body) for body in item.bodies[-1:]):
         return None
     for lanes in (*_lanes(item), None):
+        if lanes is not None and not _gains(item, lanes):
+            continue
         try:
             return _Loop(Runner(drafts_of, lanes)).found(item)
         except NotSmall:
@@ -223,6 +229,21 @@ def _may_be(block: Block) -> bool:
         else item.equation.primitive.name == "cond"
         for item in block.items
     )
+
+
+def _gains(item: Opaque, lanes: Lanes) -> bool:
+    """Whether lanes are faster than one kernel a trip.
+
+    Few save its launch, many that leave the caches its traffic.  Those of a loop that ends when all
+    are done need not wait for one another.
+    """
+    params = item.equation.params
+    if lanes.var.extent <= TOGETHER or "n_carry" not in params:
+        return True
+    given = params["n_consts"] + params["n_carry"]
+    if len(item.inputs) > given or len(item.outputs) > params["n_carry"]:
+        return False
+    return sum(v.aval.nbytes for v in item.outputs) >= LARGE
 
 
 def _lanes(item: Opaque) -> Iterator[Lanes]:
