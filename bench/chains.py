@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from bench.harness import Case
-from bench.ways import compiled, torch_compiled
+from bench.ways import Library, compiled, torch_compiled
 
 __all__ = ["cases"]
 
@@ -68,7 +69,32 @@ def cases(quick: bool) -> list[Case]:
                 )
                 for name, make, text in ways
             ]
-    return rows
+    return [*rows, *_in_cache(65_536)]
+
+
+def _erf(lib: Library) -> Function:
+    top = "scipy" if lib.top is None else f"{lib.name}.scipy"
+    erf: Function = importlib.import_module(f"{top}.special").erf
+    return lambda x: erf(x)
+
+
+def _power(lib: Library) -> Function:
+    return lambda x, y: lib.xp.power(x, y)
+
+
+def _in_cache(n: int) -> list[Case]:
+    """Return rows of functions that JAX computes by long polynomials, or one by one."""
+
+    def one() -> tuple[Any, ...]:
+        return (np.random.default_rng(0).uniform(-3.0, 3.0, n),)
+
+    def two() -> tuple[Any, ...]:
+        return (*_arguments(n, "float64")(), np.random.default_rng(1).uniform(-5.0, 5.0, n))
+
+    return [
+        Case(name, f"{n}", "float64", arguments, compiled(make, "numpy"), 1e-14)
+        for name, make, arguments in (("erf", _erf, one), ("pow", _power, two))
+    ]
 
 
 def _arguments(n: int, dtype: str) -> Callable[[], tuple[Any, ...]]:

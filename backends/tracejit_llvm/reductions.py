@@ -74,7 +74,17 @@ class Accumulated:
         return [(self.type, v) for v in (*outer, *more)]
 
     def combine(self, code: Code, a: str, b: str, width: int) -> str:
-        """Return ``a op b``."""
+        """Return ``a op b``.
+
+        The extreme of a and b is two operations beside a comparison that does not wait for a: b
+        only if it is beyond a, which leaves a nan in a; and b if that is nan.
+        """
+        if self.op in ("max", "min") and self.scalar in ("float", "double"):
+            full, flags = vector(self.scalar, width), vector("i1", width)
+            beyond = code.op(f"fcmp {'ogt' if self.op == 'max' else 'olt'} {full} {b}, {a}")
+            a = code.op(f"select {flags} {beyond}, {full} {b}, {full} {a}")
+            unknown = code.op(f"fcmp uno {full} {b}, {b}")
+            return code.op(f"select {flags} {unknown}, {full} {b}, {full} {a}")
         return pointwise(code, self.op, self.dtype, width, (a, b))
 
     def step(

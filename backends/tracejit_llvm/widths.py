@@ -96,6 +96,11 @@ def often_used(
     )
 
 
+def _is_extreme(s: Statement) -> bool:
+    """Return whether a statement computes maxima and minima alone."""
+    return isinstance(s, Reduce) and all(a.op in ("max", "min") for a in s.accumulators)
+
+
 def shape_of_lanes(
     body: Iterable[Statement], var: IndexVar, lo: Integer, hi: Integer
 ) -> tuple[int, int]:
@@ -120,6 +125,8 @@ def shape_of_lanes(
         parts = 8
     else:
         parts = 4 if cost <= 12 else 2 if cost <= 40 else 1
+        if cost <= 2 and all(_is_extreme(x) for x in body):
+            parts = 8  # each part waits for two operations a trip
     known = trips(lo, hi)
     if known is not None:
         while parts > 1 and width * parts > known:

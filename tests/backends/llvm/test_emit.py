@@ -399,6 +399,22 @@ def total(op: str, dtype: Any, n: Any, vector: bool) -> Kernel:
     return Kernel(params((dtype, "in"), (out, "out")), (body,), 1)
 
 
+@pytest.mark.parametrize("short", ["f64", "f32"])
+@pytest.mark.parametrize("op", ["max", "min"])
+def test_extremes_keep_a_nan_from_anywhere(compiler: Any, op: str, short: str) -> None:
+    dtype = DTYPES[short]
+    native = compiler(total(op, dtype, Size(0), True))
+    x, got = values(dtype, 300, 3), np.zeros(1, dtype)
+    x[~np.isfinite(x)] = 0
+    native([x, got], [300])
+    assert got[0] == getattr(x, op)()
+    for n in range(300):
+        kept, x[n] = x[n], np.nan
+        native([x, got], [300])
+        assert np.isnan(got[0]), n
+        x[n] = kept
+
+
 @pytest.mark.parametrize("vector", [True, False])
 @pytest.mark.parametrize("short", ["f64", "f32", "i32", "u8", "i64", "bool"])
 @pytest.mark.parametrize("op", ["add", "mul", "max", "min", "and", "or", "argmax", "argmin"])
