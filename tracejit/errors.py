@@ -7,6 +7,7 @@ question Python asked of a traced value.
 from __future__ import annotations
 
 from tracejit.core.errors import (
+    AxisError,
     BoundsError,
     ConcretizationError,
     DeviceError,
@@ -32,6 +33,7 @@ from tracejit.core.errors import LeakedTracerError as UnexpectedTracerError
 from tracejit.core.errors import TracejitError as JaxRuntimeError
 
 __all__ = [
+    "AxisError",
     "BoundsError",
     "ConcretizationError",
     "ConcretizationTypeError",

@@ -207,6 +207,39 @@ def rows() -> list[Any]:
         out.append(("pad", (X, ((1, 2), (0, 3), (2, 2))), {"mode": mode}))
         out.append(("pad", (V, 20), {"mode": mode}))
     out.append(("pad", (Y, 1), {"mode": "constant", "constant_values": 3.0}))
+    for x in (X, N, F, U):
+        for mode in ("linear_ramp", "maximum", "mean", "median", "minimum"):
+            out.append(("pad", (x, ((1, 2), (0, 3), (2, 2))), {"mode": mode}))
+        for mode in ("reflect", "symmetric"):
+            out.append(("pad", (x, ((1, 2), (0, 9), (2, 2))), {"mode": mode, "reflect_type": "odd"}))
+        for mode in ("maximum", "mean", "median"):
+            how = {"mode": mode, "stat_length": ((1, 2), (2, 9), (3, 3))}
+            out.append(("pad", (x, ((1, 2), (0, 3), (2, 2))), how))
+    out.append(("pad", (N, 3), {"mode": "linear_ramp", "end_values": ((7, 2), (3, 4), (-5, 6))}))
+    for period in (2.0, -3, 0.7):
+        out.append(("interp", (X, V, V), {"period": period, "left": 9.0}))
+    out += [
+        ("insert", (V, [0, 2], [7.0, 8.0]), {}), ("insert", (X, [3, 0, 3], 7.0), {"axis": 0}),
+        ("insert", (X, slice(0, 4, 2), 7.0), {"axis": 1}), ("insert", (X, [1], X[..., :2]), {"axis": 2}),
+        ("insert", (V, np.array([True, False, True]), 7), {}), ("insert", (N, [-1, 2], [[1], [2]]), {"axis": 1}),
+        ("insert", (X, [1], Y[None]), {"axis": 0}), ("insert", (X, 1, Y[:, :3].T), {"axis": 2}),
+        ("logspace", (0, 2, 3), {"base": [2, 3]}), ("logspace", (0, [1, 2], 3), {"base": 2.0, "axis": -1}),
+        ("geomspace", (1, 256, 9), {"dtype": int}), ("geomspace", (-1, -1000, 4), {}),
+        ("geomspace", (1j, 1000j, 4), {}), ("divide", (U, 300), {}), ("divide", (-1, U), {}),
+        ("convolve", (V, 2.0), {}), ("ravel", (X,), {"order": "K"}), ("size", (X,), {"axis": (0, -1)}),
+        ("vecdot", (B, B), {}), ("einsum", ("ijk->j", B), {}), ("mean", (X,), {"dtype": int}),
+        ("sum", (N,), {"initial": 3.5}), ("max", (N,), {"initial": 30.5, "axis": 1}),
+        ("diagonal", (E, 2), {}), ("trace", (E, 1), {}), ("diag", (X[0], 7), {}),
+        ("quantile", (B, 0.3), {"axis": 1, "method": "lower"}),
+    ]  # fmt: skip
+    for name in ("quantile", "nanquantile"):
+        for x in (X, N, F, np.where(B, X, np.nan)):
+            for q in (0.3, [0.0, 0.5, 1.0]):
+                how = {"method": "inverted_cdf", "weights": np.where(X < -0.5, 0, P)}
+                out.append((name, (x, q), {**how, "axis": 1}))
+                out.append((name, (x, q), {**how, "keepdims": True}))
+    how = {"method": "inverted_cdf", "weights": P[0, :, 0], "axis": 1}
+    out.append(("percentile", (X, [30.0, 70.0]), how))
     for mode in ("same", "valid"):
         out += [("convolve", (V, Y[0], mode), {}), ("correlate", (V, Y[0], mode), {})]
         out += [("correlate", (Y[0, :3], V, mode), {}), ("convolve", (V, Y[0, :4], mode), {})]

@@ -412,3 +412,32 @@ def test_what_jax_takes_beyond_numpy() -> None:
     assert tnp.full_like(described, 2, shape=(4,)).tolist() == [2.0] * 4
     assert tnp.iscomplexobj(tnp.complex64)
     assert not tnp.iscomplexobj(tnp.float32)
+
+
+def test_errors_of_axes_are_numpys() -> None:
+    """An axis out of range is ValueError, IndexError and numpy.exceptions.AxisError alike."""
+    for call in (
+        lambda: tnp.sum(X, 2), lambda: tnp.sort(X, 5), lambda: tnp.flip(X, -3),
+        lambda: tnp.transpose(X, (0, 2)), lambda: tnp.expand_dims(X, 4), lambda: tnp.argmax(X, 9),
+    ):  # fmt: skip
+        with pytest.raises(np.exceptions.AxisError, match="within rank"):
+            call()
+    for call in (lambda: tnp.sum(X, 1.5), lambda: tnp.argmax(X, (0, 1)), lambda: tnp.sort(X, "a")):
+        with pytest.raises(TypeError, match="an axis is an integer"):
+            call()
+
+
+OUT = ["absolute", "add", "divmod", "float_power", "ldexp", "matmul", "dot", "matvec", "vecmat", "vecdot", "outer", "einsum", "sum", "prod", "max", "min", "mean", "std", "var", "any", "all", "argmax", "argmin", "cumsum", "cumprod", "cumulative_sum", "cumulative_prod", "clip", "round", "median", "quantile", "percentile", "nanquantile", "nansum", "nanmean", "nanstd", "nanmax", "nanargmax", "ptp", "trace", "take", "choose", "compress", "concatenate", "stack", "frexp", "modf", "gcd", "lcm", "spacing", "isneginf", "isposinf"]
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_out_is_refused_with_a_reason(name: str) -> None:
+    args: tuple[Any, ...] = {
+        "divmod": (X, X), "float_power": (X, 2), "ldexp": (X, N), "add": (X, X), "gcd": (N, N),
+        "lcm": (N, N), "matmul": (X, X.T), "dot": (X, X.T), "outer": (X, X), "matvec": (X, X[0]),
+        "vecmat": (X[:, 0], X), "vecdot": (X, X), "einsum": ("ij->i", X), "quantile": (X, 0.5),
+        "percentile": (X, 50), "nanquantile": (X, 0.5), "take": (X, [0]), "choose": ([0], [X]),
+        "compress": ([True], X), "concatenate": ([X, X],), "stack": ([X, X],), "clip": (X, 0, 1),
+    }.get(name, (X,))  # fmt: skip
+    with pytest.raises(NotImplementedError, match="immutable"):
+        getattr(tnp, name)(*args, out=np.zeros(3))

@@ -92,6 +92,17 @@ def test_lu_solve() -> None:
             np.testing.assert_allclose(f(matrix, b), np.linalg.solve(x, b), rtol=1e-10)
 
 
+def test_lu_solve_of_stacks() -> None:
+    matrices = np.stack([A, A.T[::-1], A + 1])
+    for trans in (0, 1, 2):
+        f = lambda a, b, trans=trans: linalg.lu_solve(linalg.lu_factor(a), b, trans)
+        want = np.stack([np.linalg.solve(a.T if trans else a, B) for a in matrices])
+        np.testing.assert_allclose(f(matrices, B), want, rtol=1e-9)
+        np.testing.assert_allclose(tj.vmap(f, (0, None))(matrices, B), want, rtol=1e-9)
+        np.testing.assert_allclose(f(matrices, V)[1], f(matrices[1], V), rtol=1e-12)
+        check_grads(f, (matrices, np.stack([B] * 3)), order=1)
+
+
 def test_cholesky_round_trip() -> None:
     for lower in (True, False):
         f = lambda a, b, lower=lower: linalg.cho_solve(linalg.cho_factor(a, lower), b)

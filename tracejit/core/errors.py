@@ -22,9 +22,12 @@ during which it was raised.
 
 from __future__ import annotations
 
+import numpy as np
+
 from tracejit.core.source import current_source, describe
 
 __all__ = [
+    "AxisError",
     "BoundsError",
     "ConcretizationError",
     "DTypeError",
@@ -51,6 +54,10 @@ class TracejitError(Exception):
 
 class ShapeError(TracejitError, ValueError):
     """Shapes, axes or permutations that do not fit."""
+
+
+class AxisError(ShapeError, np.exceptions.AxisError):
+    """An axis that an array does not have: ValueError and IndexError, as NumPy's."""
 
 
 class DTypeError(TracejitError, TypeError):

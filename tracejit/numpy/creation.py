@@ -38,7 +38,7 @@ from tracejit.numpy.promotion import (
     static_shape,
     stretch,
 )
-from tracejit.numpy.ufuncs import exp, log, multiply, subtract, true_divide
+from tracejit.numpy.ufuncs import log10, multiply, sign, subtract, true_divide
 from tracejit.ops._pointwise import move_axis
 from tracejit.ops.arithmetic import add as add_op
 from tracejit.ops.arithmetic import div, floor, mul
@@ -401,7 +401,14 @@ def logspace(
     axis: int = 0,
 ) -> Any:
     """As :func:`numpy.logspace`."""
-    out = power(operand(base), _linspace(start, stop, num, endpoint, None, axis, False))
+    base = operand(base)
+    if get_aval(base).ndim:
+        ends = [operand(start), operand(stop)]
+        shape = broadcast_shapes("logspace", *(get_aval(v).shape for v in (*ends, base)))
+        start, stop, base = (stretch(array_of(v), shape) for v in (*ends, base))
+        place = normal_axis("logspace", axis, len(shape) + 1)
+        base = reshape(base, (*shape[:place], 1, *shape[place:]))
+    out = power(base, _linspace(start, stop, num, endpoint, None, axis, False))
     return committed(out if dtype is None else astype(out, dtype))
 
 
@@ -416,10 +423,10 @@ def _geomspace(
     start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int
 ) -> Any:
     first, last = promote_operands([operand(start), operand(stop)])
-    ratio = log(true_divide(last, first))
-    zero = get_aval(ratio).dtype.type(0)
-    place = _linspace(zero, ratio, num, endpoint, None, axis, False)
-    out = multiply(exp(place), first)
+    unit = sign(cast(first, get_aval(true_divide(first, first)).dtype))
+    low, high = (log10(true_divide(end, unit)) for end in (first, last))
+    place = _linspace(low, high, num, endpoint, None, axis, False)
+    out = multiply(power(operand(10.0), place), unit)
     count = int(num)
     rank = get_aval(out).ndim
     if count:

@@ -111,8 +111,9 @@ mod = remainder
 fmod = binary("fmod", rem, bool_as=INT8, accepts=lambda d: not is_complex(d))
 
 
-def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
+def divmod(x1: Any, x2: Any, /, out: None = None, *, where: bool = True) -> tuple[Any, Any]:
     """As :func:`numpy.divmod`."""
+    refuse("divmod", out, where)
     x, y = binary_operands("divmod", x1, x2, bool_as=INT8)
     _refuse_complex("divmod", x)
     return _floor_divide(x, y), _remainder(x, y)
@@ -190,8 +191,9 @@ def power(x1: Any, x2: Any, /, out: None = None, *, where: bool = True, dtype: A
 pow = power
 
 
-def float_power(x1: Any, x2: Any, /) -> Any:
+def float_power(x1: Any, x2: Any, /, out: None = None, *, where: bool = True) -> Any:
     """As :func:`numpy.float_power`: in float64, or complex128."""
+    refuse("float_power", out, where)
     x, y = promote_operands([operand(x1), operand(x2)])
     dtype = DTYPES["c128" if is_complex(get_aval(x).dtype) else "f64"]
     return power(cast(x, dtype), cast(y, dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import ml_dtypes
@@ -12,7 +13,7 @@ from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, canonical, promote
 from tracejit.ir.dtypes import bfloat16 as bfloat16_dtype
 from tracejit.numpy.creation import as_array
-from tracejit.numpy.promotion import operand
+from tracejit.numpy.promotion import normal_axes, operand
 
 __all__ = [
     "False_",
@@ -228,7 +229,8 @@ def shape(a: Any) -> tuple[int, ...]:
     return a.shape if isinstance(a, KeyArray) else get_aval(operand(a)).shape
 
 
-def size(a: Any, axis: int | None = None) -> int:
+def size(a: Any, axis: int | tuple[int, ...] | None = None) -> int:
     """As :func:`numpy.size`."""
     aval = a if isinstance(a, KeyArray) else get_aval(operand(a))
-    return int(aval.size) if axis is None else aval.shape[axis]
+    axes = normal_axes("size", axis, len(aval.shape))
+    return math.prod(aval.shape[a] for a in axes)

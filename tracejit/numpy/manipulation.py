@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.errors import ShapeError
+from tracejit.core.array import from_numpy
+from tracejit.core.errors import BoundsError, ShapeError
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES
 from tracejit.numpy.of_keys import keys_too
@@ -84,7 +85,8 @@ def _lengths(shape: Any) -> tuple[int, ...]:
 
 @keys_too("a")
 def ravel(a: Any, order: str = "C") -> Any:
-    """As :func:`numpy.ravel`."""
+    """As :func:`numpy.ravel`; of arrays without strides, so that A and K mean C."""
+    order = "C" if order in ("A", "K") else order
     return reshape(a, -1, order) if get_aval(operand(a)).size else reshape(a, 0)
 
 
@@ -354,6 +356,8 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 
 def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
     """As :func:`numpy.vsplit`."""
+    if get_aval(operand(ary)).ndim < 2:
+        raise ShapeError(f"vsplit: rank 2 at least; got shape {get_aval(operand(ary)).shape}")
     return split(ary, indices_or_sections, 0)
 
 
@@ -505,25 +509,36 @@ def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 
 
 def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
-    """As :func:`numpy.insert`, before one index that is known when tracing."""
+    """As :func:`numpy.insert`, before indices that are known when tracing."""
     x = array_of(arr)
     if axis is None:
         x, axis = ops.reshape(x, (get_aval(x).size,)), 0
     rank = get_aval(x).ndim
     axis = normal_axis("insert", axis, rank)
     shape = get_aval(x).shape
-    place = int(known(operand(obj), "insert()", "The index must be static."))
-    place = place + shape[axis] if place < 0 else place
-    if not 0 <= place <= shape[axis]:
-        raise ShapeError(f"insert: the index must be within 0..{shape[axis]}; got {place}")
+    n = shape[axis]
+    if isinstance(obj, slice):
+        places = np.arange(*obj.indices(n))
+    else:
+        places = np.asarray(known(operand(obj), "insert()", "The indices must be static."))
+        places = np.flatnonzero(places) if places.dtype == bool else places.astype(np.int64)
+    if places.size and not (-n <= places.min() and places.max() <= n):
+        raise BoundsError(f"insert: the indices must be within {-n}..{n}; got {places.tolist()}")
     y = array_of(cast(operand(values), get_aval(x).dtype))
-    if get_aval(y).ndim == rank:
-        y = move_axis(y, 0, axis) if rank > 1 and get_aval(y).shape[axis] == 1 else y
-    own = get_aval(y).shape
-    count = own[axis - rank] if len(own) >= rank - axis and len(own) == rank else 1
+    own, count = get_aval(y).shape, places.size
+    if count == 1:  # all values go there
+        y = ops.reshape(y, (1,) * (rank - len(own)) + own)
+        y = y if places.ndim else move_axis(y, 0, axis)
+        own = get_aval(y).shape
+        count = own[axis]
+        places = np.repeat(places.ravel(), count)
     y = stretch(y, broadcast_shapes("insert", own, (*shape[:axis], count, *shape[axis + 1 :])))
-    pieces = [window(x, axis, 0, place), y, window(x, axis, place, shape[axis])]
-    return slicing.concatenate(pieces, axis)
+    # Behind those of the array that come before: a stable sort of both by their places.
+    order = np.argsort(
+        np.concatenate([np.arange(n) + 0.5, np.where(places < 0, places + n, places)]),
+        kind="stable",
+    )
+    return take_axis(slicing.concatenate([x, y], axis), from_numpy(order), axis)
 
 
 def resize(a: Any, new_shape: Any) -> Any:

@@ -20,6 +20,7 @@ from tracejit.numpy.promotion import (
     array_of,
     broadcast_shapes,
     cast,
+    no_out,
     normal_axes,
     operand,
     promote_operands,
@@ -403,8 +404,10 @@ def matrix_power(a: Any, n: int) -> Any:
         x = matmul(x, x)
 
 
-def multi_dot(arrays: Any) -> Any:
-    """As :func:`numpy.linalg.multi_dot`, from left to right."""
+def multi_dot(arrays: Any, *, out: None = None, precision: Any = None) -> Any:
+    """As :func:`numpy.linalg.multi_dot`, from left to right; `precision` is full anyway."""
+    no_out("multi_dot", out)
+    del precision
     out, *rest = list(arrays)
     for x in rest:
         out = products.dot(out, operand(x))

@@ -11,13 +11,14 @@ from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_float, is_inexact, is_integer
 from tracejit.numpy.division import remainder
 from tracejit.numpy.logic import isnan, not_equal
-from tracejit.numpy.manipulation import concatenate, flip, window
+from tracejit.numpy.manipulation import atleast_1d, concatenate, flip, window
 from tracejit.numpy.promotion import (
     array_of,
     arrays_of,
     as_inexact,
     cast,
     filled,
+    known,
     no_out,
     normal_axes,
     normal_axis,
@@ -25,8 +26,8 @@ from tracejit.numpy.promotion import (
     promote_operands,
 )
 from tracejit.numpy.reductions import sum
-from tracejit.numpy.searching import searchsorted, take
-from tracejit.numpy.ufuncs import add, maximum, minimum, multiply, subtract, true_divide
+from tracejit.numpy.searching import argsort, searchsorted, take
+from tracejit.numpy.ufuncs import absolute, add, maximum, minimum, multiply, subtract, true_divide
 from tracejit.ops import arithmetic, complex_numbers
 from tracejit.ops.arithmetic import div, mul, round_, sub
 from tracejit.ops.contraction import dot_general
@@ -211,6 +212,8 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """As :func:`numpy.gradient`: spacings may be scalars or coordinates."""
     x = as_inexact(array_of(f))
+    if get_aval(x).ndim and is_bool(get_aval(array_of(f)).dtype):
+        raise DTypeError("gradient: bool has no differences; convert it first")
     if is_integer(get_aval(array_of(f)).dtype):
         x = cast(array_of(f), F64)
     rank = get_aval(x).ndim
@@ -322,8 +325,8 @@ def interp(
     x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
 ) -> Any:
     """As :func:`numpy.interp`; linear in `fp`, differentiable in all three."""
-    if period is not None:
-        raise ShapeError("interp: period is not supported; reduce x by remainder() and extend xp")
+    if any(is_complex(get_aval(operand(v)).dtype) for v in (x, xp)):
+        raise DTypeError("interp: x and xp must be real; got complex numbers")
     at, knots = (cast(operand(v), F64) for v in (x, xp))
     values = operand(fp)
     values = cast(values, DTYPES["c128"] if is_complex(get_aval(values).dtype) else F64)
@@ -334,6 +337,17 @@ def interp(
             f"interp: xp and fp must have one shape (n,), n >= 1; got {get_aval(knots).shape} "
             f"and {get_aval(values).shape}"
         )
+    if period is not None:
+        if not np.all(known(operand(period), "interp()", "The period must be static.")):
+            raise ShapeError("interp: the period must not be 0")
+        period, left, right = absolute(period), None, None
+        at, knots = remainder(at, period), remainder(knots, period)
+        order = argsort(knots)
+        knots, values = take(knots, order, mode="clip"), take(values, order, mode="clip")
+        first, last = (window(knots, 0, i, i + 1) for i in (0, n - 1))
+        knots = concatenate([subtract(last, period), knots, add(first, period)])
+        values = concatenate([window(values, 0, n - 1, n), values, window(values, 0, 0, 1)])
+        n += 2
     of = get_aval(values).dtype
     low = cast(operand(left), of) if left is not None else _at(values, 0)
     high = cast(operand(right), of) if right is not None else _at(values, n - 1)
@@ -379,7 +393,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * n
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """As :func:`numpy.convolve`: a sum of shifted windows."""
-    x, y = arrays_of(promote_operands([operand(a), operand(v)]))
+    x, y = (atleast_1d(v) for v in promote_operands([operand(a), operand(v)]))
     if get_aval(x).ndim != 1 or get_aval(y).ndim != 1:
         raise ShapeError(
             f"convolve: rank 1; got shapes {get_aval(x).shape} and {get_aval(y).shape}"

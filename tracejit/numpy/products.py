@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import opt_einsum
 
-from tracejit.core.errors import DTypeError, ShapeError
+from tracejit.core.errors import ShapeError
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import DTYPES, canonical, is_complex
 from tracejit.numpy.manipulation import moveaxis, window
@@ -30,7 +30,8 @@ from tracejit.ops.arithmetic import mul, sub
 from tracejit.ops.constant import iota
 from tracejit.ops.contraction import dot_general
 from tracejit.ops.logical import eq, select
-from tracejit.ops.shape import broadcast_in_dim, reduce_sum, reshape, transpose
+from tracejit.ops.reduction import reduce_or
+from tracejit.ops.shape import broadcast_in_dim, full, reduce_sum, reshape, transpose
 from tracejit.ops.slicing import concatenate
 
 __all__ = [
@@ -120,25 +121,32 @@ def vdot(
 
 
 def vecdot(
-    x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None,
+    x1: Any, x2: Any, /, out: None = None, *, axis: int = -1, precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Any:  # fmt: skip
     """As :func:`numpy.vecdot`."""
+    no_out("vecdot", out)
     x, y = _pair(x1, x2, precision, preferred_element_type)
-    x, y = moveaxis(conj(x), axis, -1), moveaxis(y, axis, -1)
+    x, y = moveaxis(_conjugated(x), axis, -1), moveaxis(y, axis, -1)
     return _einsum("...i,...i->...", [x, y])
 
 
-def matvec(x1: Any, x2: Any, /) -> Any:
+def matvec(x1: Any, x2: Any, /, out: None = None) -> Any:
     """As :func:`numpy.matvec`: matrices times vectors."""
+    no_out("matvec", out)
     x, y = _matrix_and_vector("matvec", x1, x2)
     return _einsum("...ij,...j->...i", [x, y])
 
 
-def vecmat(x1: Any, x2: Any, /) -> Any:
+def vecmat(x1: Any, x2: Any, /, out: None = None) -> Any:
     """As :func:`numpy.vecmat`: vectors, conjugated, times matrices."""
+    no_out("vecmat", out)
     y, x = _matrix_and_vector("vecmat", x2, x1)
-    return _einsum("...i,...ij->...j", [conj(x), y])
+    return _einsum("...i,...ij->...j", [_conjugated(x), y])
+
+
+def _conjugated(x: Any) -> Any:
+    return conj(x) if is_complex(get_aval(x).dtype) else x
 
 
 def _matrix_and_vector(name: str, matrix: Any, vector: Any) -> list[Any]:
@@ -255,12 +263,12 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     x = moveaxis(x, (i, j), (-2, -1))
     *stack, rows, columns = get_aval(x).shape
     length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    if not length:
+        return full((*stack, 0), 0, get_aval(x).dtype)
     first = (-offset if offset < 0 else 0, offset if offset > 0 else 0)
     square = window(
         window(x, rank - 2, first[0], first[0] + length), rank - 1, first[1], first[1] + length
     )
-    if not length:
-        return reshape(square, (*stack, 0)) if not get_aval(square).size else square
     dtype = get_aval(x).dtype
     shape = (*stack, length, length)
     on = eq(iota(shape, rank - 2, I64), iota(shape, rank - 1, I64))
@@ -430,7 +438,7 @@ def _summed(x: Any, term: str, keep: set[str]) -> tuple[Any, str]:
     if not gone:
         return x, term
     if get_aval(x).dtype.kind == "b":
-        raise DTypeError("einsum: sums of bool; convert to an integer dtype first")
+        return reduce_or(x, gone), "".join(c for c in term if c in keep)
     return reduce_sum(x, gone), "".join(c for c in term if c in keep)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tracejit.core.array import Array, Uncommitted, from_numpy, host_array
 from tracejit.core.devices import default_place
-from tracejit.core.errors import DTypeError, ShapeError, TracejitError
+from tracejit.core.errors import AxisError, DTypeError, ShapeError, TracejitError
 from tracejit.core.interpreter import bottom
 from tracejit.core.keyarray import KeyArray
 from tracejit.core.scalars import PYTHON_SCALARS, aval_of_scalar
@@ -406,12 +406,17 @@ def normal_axis(name: str, axis: Any, rank: int) -> int:
 
     Raises
     ------
-    ShapeError
+    AxisError
         If it is not within the rank.
+    DTypeError
+        If it is no integer.
     """
-    number = int(axis.__index__())
+    try:
+        number = int(axis.__index__())
+    except AttributeError:
+        raise DTypeError(f"{name}: an axis is an integer; got {axis!r}") from None
     if not -rank <= number < rank:
-        raise ShapeError(f"{name}: axis must be within rank {rank}; got {number}")
+        raise AxisError(f"{name}: axis must be within rank {rank}; got {number}")
     return number % rank
 
 

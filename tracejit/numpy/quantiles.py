@@ -16,10 +16,9 @@ import numpy as np
 from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.tracer import Tracer, get_aval
 from tracejit.ir.dtypes import DTYPES, is_bool, is_complex, is_inexact, real_of
-from tracejit.numpy.logic import equal, greater, greater_equal, isnan, logical_and, logical_or
+from tracejit.numpy.logic import equal, greater, greater_equal, isnan, less, logical_and, logical_or
 from tracejit.numpy.manipulation import moveaxis
 from tracejit.numpy.promotion import (
-    UnsupportedArgument,
     array_of,
     cast,
     common_dtype,
@@ -28,9 +27,12 @@ from tracejit.numpy.promotion import (
     normal_axes,
     operand,
 )
+from tracejit.numpy.reductions import all as reduce_and
+from tracejit.numpy.reductions import any as reduce_or
+from tracejit.numpy.reductions import cumsum
 from tracejit.numpy.reductions import sum as sum_of
-from tracejit.numpy.searching import take_along_axis, where
-from tracejit.numpy.ufuncs import add, floor, maximum, minimum, multiply, subtract
+from tracejit.numpy.searching import argsort, take_along_axis, where
+from tracejit.numpy.ufuncs import add, floor, maximum, minimum, multiply, subtract, true_divide
 from tracejit.ops import indexing, sorting
 from tracejit.ops.logical import not_, select
 from tracejit.ops.shape import broadcast_in_dim, full, reshape
@@ -65,9 +67,9 @@ def quantile(
     method: str = "linear",
     keepdims: bool = False,
     *,
-    weights: None = None,
+    weights: Any = None,
 ) -> Any:
-    """As :func:`numpy.quantile`, without weights; all its methods."""
+    """As :func:`numpy.quantile`, all its methods; weights by the method inverted_cdf."""
     del overwrite_input
     return _quantile("quantile", a, q, axis, out, method, keepdims, weights, False)
 
@@ -81,9 +83,9 @@ def nanquantile(
     method: str = "linear",
     keepdims: bool = False,
     *,
-    weights: None = None,
+    weights: Any = None,
 ) -> Any:
-    """As :func:`numpy.nanquantile`, without weights; NaN, without a warning, where all are."""
+    """As :func:`numpy.nanquantile`; NaN, without a warning, where all are."""
     del overwrite_input
     return _quantile("nanquantile", a, q, axis, out, method, keepdims, weights, True)
 
@@ -97,9 +99,9 @@ def percentile(
     method: str = "linear",
     keepdims: bool = False,
     *,
-    weights: None = None,
+    weights: Any = None,
 ) -> Any:
-    """As :func:`numpy.percentile`, without weights; all its methods."""
+    """As :func:`numpy.percentile`, all its methods; weights by the method inverted_cdf."""
     del overwrite_input
     return _quantile("percentile", a, q, axis, out, method, keepdims, weights, False)
 
@@ -113,9 +115,9 @@ def nanpercentile(
     method: str = "linear",
     keepdims: bool = False,
     *,
-    weights: None = None,
+    weights: Any = None,
 ) -> Any:
-    """As :func:`numpy.nanpercentile`, without weights; NaN, without a warning, where all are."""
+    """As :func:`numpy.nanpercentile`; NaN, without a warning, where all are."""
     del overwrite_input
     return _quantile("nanpercentile", a, q, axis, out, method, keepdims, weights, True)
 
@@ -174,13 +176,13 @@ def _quantile(
     skips_nan: bool,
 ) -> Any:
     no_out(name, out)
-    if weights is not None:
-        raise UnsupportedArgument(f"{name}: weights= is not supported; repeat the elements")
     if method not in _METHODS and method is not _MIDDLE:
         raise ShapeError(f"{name}: method must be one of {', '.join(_METHODS)}; got {method!r}")
     x = array_of(a)
     own = get_aval(x).dtype
-    if method is not _MIDDLE and (is_bool(own) or is_complex(own)):
+    if weights is not None and method != "inverted_cdf":
+        raise ShapeError(f"{name}: weights= needs method='inverted_cdf'; got {method!r}")
+    if method is not _MIDDLE and (is_complex(own) or (is_bool(own) and method not in _STEPS)):
         raise DTypeError(f"{name}: {own} has no quantiles; convert it first")
     p, decides = _wanted(name, q)
     if method in _STEPS:
@@ -199,17 +201,25 @@ def _quantile(
     if not n and method is _MIDDLE:
         return full([1 if i in axes else d for i, d in enumerate(lengths)] if keepdims else kept,
                     np.nan, dtype)  # fmt: skip
+    if not n and skips_nan:
+        dtype = dtype if is_inexact(dtype) else F64
+        ones = [1 if i in axes else d for i, d in enumerate(lengths)]
+        return full((*shape, *(ones if keepdims else kept)), np.nan, dtype)
     if not n:
         raise ShapeError(f"{name}: an empty array has none; got shape {lengths}")
     last = len(kept)
-    x = sorting.sort(cast(x, dtype), last)
-    if skips_nan and is_inexact(dtype):
+    if weights is not None:
+        w = _weights_beside(name, weights, lengths, axes, (*kept, n))
+        result = _weighted(cast(x, dtype), w, p, skips_nan)
+    elif skips_nan and is_inexact(dtype):
+        x = sorting.sort(cast(x, dtype), last)
         count = sum_of(not_(isnan(x)), -1, keepdims=True)
         flat = reshape(array_of(p), (math.prod(shape),))
         result = _between(x, *_neighbours(flat, count, method), dtype, method, None)
         result = where(equal(count, 0), dtype.type(np.nan), result)
         result = reshape(result, (*kept, *shape))
     else:
+        x = sorting.sort(cast(x, dtype), last)
         result = _between(x, *_neighbours(p, n, method), dtype, method, last)
         if is_inexact(dtype):  # NaN sorts last, and spoils every quantile of its slice
             end = slice_(x, [0] * last + [n - 1], [*kept, n])
@@ -222,6 +232,45 @@ def _quantile(
         ones = [1 if i in axes else d for i, d in enumerate(lengths)]
         result = reshape(result, (*shape, *ones))
     return result
+
+
+def _weights_beside(
+    name: str, weights: Any, lengths: tuple[int, ...], axes: tuple[int, ...], shape: Any
+) -> Any:
+    """Return the weights in the shape of the slices, one after another along the last axis."""
+    w = array_of(operand(weights))
+    own = get_aval(w).shape
+    if own != lengths:
+        if own != tuple(lengths[a] for a in axes):
+            raise ShapeError(
+                f"{name}: weights must have the shape of the operand, or of its axes {axes}; got "
+                f"{own} for {lengths}"
+            )
+        return broadcast_in_dim(
+            reshape(w, (math.prod(own),)), shape, (len(shape) - 1,)
+        )
+    rank = len(lengths)
+    return reshape(moveaxis(w, axes, range(rank - len(axes), rank)), shape)
+
+
+def _weighted(x: Any, weights: Any, p: Any, skips_nan: bool) -> Any:
+    """Return where the sums of the weights reach each share; shape (..., *shape of p)."""
+    dtype, shape = get_aval(x).dtype, get_aval(p).shape
+    missing = isnan(x) if is_inexact(dtype) else None
+    if missing is not None and skips_nan:
+        weights = where(missing, 0, weights)
+    order = argsort(x, -1)
+    x, weights = take_along_axis(x, order, -1), take_along_axis(weights, order, -1)
+    sums = cumsum(weights, -1, dtype=F64)
+    sums = true_divide(sums, sums[..., -1:])
+    sums = where(equal(sums, 0.0), -1.0, sums)  # what weighs nothing is not the least either
+    flat = reshape(array_of(p), (math.prod(shape), 1))
+    below = sum_of(less(sums[..., None, :], flat), -1)
+    result = take_along_axis(x, minimum(below, get_aval(x).shape[-1] - 1), -1)
+    if missing is not None:
+        spoiled = reduce_and(missing, -1) if skips_nan else reduce_or(missing, -1)
+        result = where(spoiled[..., None], dtype.type(np.nan), result)
+    return reshape(result, (*get_aval(x).shape[:-1], *shape))
 
 
 def _neighbours(p: Any, count: Any, method: str) -> tuple[Any, Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit.core.errors import ShapeError
+from tracejit.core.errors import DTypeError, ShapeError
 from tracejit.core.settings import default_float
 from tracejit.core.tracer import get_aval
 from tracejit.ir.dtypes import (
@@ -38,6 +38,7 @@ from tracejit.numpy.ufuncs import add, maximum, minimum, multiply
 from tracejit.ops import arithmetic, cumulative
 from tracejit.ops import reduction as ops
 from tracejit.ops.complex_numbers import imag, real
+from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import and_, ne, not_, select
 from tracejit.ops.shape import reduce_sum, reshape
 from tracejit.ops.slicing import pad
@@ -70,6 +71,13 @@ def _masked(name: str, x: Any, where: Any, fill: Any) -> Any:
     return select(mask, x, fill)
 
 
+def _started(combine: Callable[[Any, Any], Any], result: Any, initial: Any) -> Any:
+    """Return what was reduced, and ``initial=`` in its dtype."""
+    if initial is None:
+        return result
+    return combine(result, convert_element_type(array_of(operand(initial)), get_aval(result).dtype))
+
+
 def _masked_shape(name: str, x: Any, where: Any) -> Any:
     """Return `x` stretched to the shape of the mask too."""
     if where is None or where is True:
@@ -98,7 +106,7 @@ def sum(
     else:
         result = reduce_sum(_masked("sum", x, where, kind.type(0)), axes)
     result = _kept(x, result, axes, keepdims)
-    return result if initial is None else add(result, initial)
+    return _started(add, result, initial)
 
 
 def prod(
@@ -117,7 +125,7 @@ def prod(
     axes = normal_axes("prod", axis, get_aval(x).ndim)
     result = ops.reduce_prod(_masked("prod", x, where, get_aval(x).dtype.type(1)), axes)
     result = _kept(x, result, axes, keepdims)
-    return result if initial is None else multiply(result, initial)
+    return _started(multiply, result, initial)
 
 
 def lowest(dtype: np.dtype[Any]) -> Any:
@@ -167,7 +175,7 @@ def _extreme(
             result = _kept(x, stretch(array_of(neutral(aval.dtype)), tuple(kept)), axes, keepdims)
         else:
             result = _kept(x, reduce(x, axes), axes, keepdims)
-        return result if initial is None else combine(result, initial)
+        return _started(combine, result, initial)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"As :func:`numpy.{name}`."
@@ -260,6 +268,8 @@ def mean(
     wide = F32 if dtype is None and is_low_precision(result) else result
     axes = normal_axes("mean", axis, get_aval(x).ndim)
     total = sum(x, axes, wide, keepdims=keepdims, where=where)
+    if not is_inexact(wide):
+        total = cast(total, default_float())
     return cast(arithmetic.div(total, _number(x, axes, where, get_aval(total), keepdims)), result)
 
 
@@ -283,11 +293,13 @@ def var(
     mean: Any = None,
     correction: float | None = None,
 ) -> Any:
-    """As :func:`numpy.var`; float16 is summed in float32."""
+    """As :func:`numpy.var`, for inexact `dtype`; float16 is summed in float32."""
     no_out("var", out)
     x = _masked_shape("var", operand(a), where)
     ddof = ddof if correction is None else correction
     result = dtype_or(dtype, _mean_dtype(get_aval(x).dtype))
+    if not is_inexact(result):
+        raise DTypeError(f"var: dtype must be inexact; got {result}; convert the result")
     wide = F32 if is_low_precision(result) else result
     x = cast(x, wide)
     axes = normal_axes("var", axis, get_aval(x).ndim)
@@ -537,16 +549,20 @@ nancumprod = _cumulative("nancumprod", cumulative.cumprod, 1)
 
 
 def cumulative_sum(
-    x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
-) -> Any:
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None,
+    include_initial: bool = False,
+) -> Any:  # fmt: skip
     """As :func:`numpy.cumulative_sum`."""
+    no_out("cumulative_sum", out)
     return _cumulate("cumulative_sum", cumsum, x, axis, dtype, include_initial, 0)
 
 
 def cumulative_prod(
-    x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False
-) -> Any:
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None,
+    include_initial: bool = False,
+) -> Any:  # fmt: skip
     """As :func:`numpy.cumulative_prod`."""
+    no_out("cumulative_prod", out)
     return _cumulate("cumulative_prod", cumprod, x, axis, dtype, include_initial, 1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tracejit.core.errors import BoundsError, DTypeError, ShapeError
 from tracejit.core.tracer import get_aval
-from tracejit.ir.dtypes import DTYPES, is_inexact, is_integer
+from tracejit.ir.dtypes import DTYPES, is_complex, is_inexact, is_integer
 from tracejit.numpy.indexing import from_start, read, read_index
 from tracejit.numpy.logic import choose_where, isnan, truth
 from tracejit.numpy.of_keys import keys_too
@@ -362,6 +362,8 @@ def _half(x: Any) -> Any:
 def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = None) -> Any:
     """As :func:`numpy.digitize`, for bins that increase, or are known to decrease."""
     del method
+    if is_complex(get_aval(operand(x)).dtype):
+        raise DTypeError("digitize: x must be real; got complex numbers")
     edges = concrete_value(operand(bins))
     side = "left" if right else "right"
     if edges is not None and np.size(edges) > 1 and np.asarray(edges)[0] > np.asarray(edges)[-1]:
@@ -427,6 +429,9 @@ def argwhere(a: Any, *, size: int | None = None, fill_value: int = 0) -> Any:
 def bincount(x: Any, weights: Any = None, minlength: int = 0, *, length: int | None = None) -> Any:
     """As :func:`numpy.bincount`; while tracing the number of bins must be given as `length`."""
     index = array_of(x)
+    own = get_aval(index).dtype
+    if own.kind not in "biu" and (get_aval(index).size or not isinstance(x, (list, tuple))):
+        raise DTypeError(f"bincount: the numbers must be integers; got {own}")
     if length is None:
         value = known(index, "bincount()", "Give length=: bincount(x, length=n).")
         length = max(int(np.max(value)) + 1 if np.size(value) else 0, minlength)

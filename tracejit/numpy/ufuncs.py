@@ -255,7 +255,12 @@ def _true_divide(
 ) -> Any:
     if out is not None or where is not True:
         refuse("true_divide", out, where)
-    xs = promote_operands([operand(x1), operand(x2)])
+    x1, x2 = operand(x1), operand(x2)
+    if type(x1) is int and is_integer(get_aval(x2).dtype):
+        x1 = float(x1)  # it need not fit into the integers of the other
+    elif type(x2) is int and is_integer(get_aval(x1).dtype):
+        x2 = float(x2)
+    xs = promote_operands([x1, x2])
     if dtype is not None:
         xs = [cast(x, np.dtype(dtype)) for x in xs]
     elif not is_inexact(get_aval(xs[0]).dtype):
@@ -433,8 +438,9 @@ def _reciprocal(x: Any) -> Any:
 reciprocal = unary("reciprocal", _reciprocal, bool_as=INT8)
 
 
-def ldexp(x1: Any, x2: Any, /) -> Any:
+def ldexp(x1: Any, x2: Any, /, out: None = None, *, where: bool = True) -> Any:
     """As :func:`numpy.ldexp`."""
+    refuse("ldexp", out, where)
     x, n = as_inexact(operand(x1)), operand(x2)
     own = get_aval(x).dtype
     if not _logical(get_aval(n).dtype) or not is_float(own):

@@ -97,9 +97,9 @@ def lu_solve(
 
     Parameters
     ----------
-    lu_and_piv : (Array, shape (n, n), Array of int, shape (n,))
+    lu_and_piv : (Array, shape (..., n, n), Array of int, shape (..., n))
         What :func:`lu_factor` returned.
-    b : array_like, shape (n,) or (n, k)
+    b : array_like, shape (n,) or (..., n, k)
         The right-hand sides.
     trans : int, optional
         0, 1 or 2: solve with the matrix, its transpose, or its adjoint.
@@ -118,19 +118,19 @@ def lu_solve(
     factors, pivots = lu_and_piv
     factors, b = _both("lu_solve", factors, b)
     order = lu_pivots_to_permutation(pivots, factors.shape[-1])
-    vector = b.ndim == 1
-    b = b[:, None] if vector else b
+    factors, b, vector = _stacked(factors, b)
+    order = tnp.broadcast_to(order, b.shape[:-1])[..., None]
     how = {"transpose_a": trans > 0, "conjugate_a": trans == 2}
     halves = [{"lower": True, "unit_diagonal": True}, {"lower": False}]
     if trans == 0:
-        x = b[order]
+        x = tnp.take_along_axis(b, order, -2)
     else:
         x, halves = b, halves[::-1]
     for half in halves:
         x = triangular_solve(factors, x, left_side=True, **half, **how)
     if trans:
-        x = tnp.zeros_like(x).at[order].set(x)
-    return x[:, 0] if vector else x
+        x = tnp.take_along_axis(x, tnp.argsort(order, -2), -2)
+    return x[..., 0] if vector else x
 
 
 def lu(
