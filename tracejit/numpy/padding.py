@@ -108,7 +108,9 @@ def _pad_ramps(x: Any, axis: int, low: int, high: int, ends: tuple[Any, Any]) ->
     return _joined(before, x, slicing.flip(after, (axis,)), axis)
 
 
-_STATISTICS: dict[str, Callable[..., Any]] = {"maximum": max, "mean": mean, "median": median, "minimum": min}
+_STATISTICS: dict[str, Callable[..., Any]] = {
+    "maximum": max, "mean": mean, "median": median, "minimum": min,
+}  # fmt: skip
 
 
 def _pad_statistics(
