@@ -140,6 +140,7 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "hyp2f1": (lambda x: _bind("hyp2f1")(0.5, 0.7, 1.5, x), P / 2),
     "wofz": (lambda x: lax.real(_bind("wofz")(lax.complex(x, x))), S),
     "sph_harm_y": (lambda x: lax.real(_bind("sph_harm_y")(3.0, 1.0, x, x)), S),
+    "fma": (_bind("fma"), S, P, Q),
     "clamp": (lambda x: lax.clamp(-0.5, x, 0.5), S),
     "select": (lambda x, y: lax.select(MASK, x, y), S, P),
     "is_finite": (lambda x: x * lax.is_finite(x), S),

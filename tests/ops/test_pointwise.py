@@ -190,6 +190,7 @@ ROWS = [
     Row("clamp", lambda lo, x, hi: where_nan(where_nan(x, lo, True), hi, False),
         (BOOL, *INTS, *FLOATS), 3,
         ((-1, 0), (0.1, 0.9), (1, 2))),
+    Row("fma", lambda x, y, z: x * y + z, FLOATS[2:], 3),
     Row("exp", np.exp, INEXACT),
     Row("exp2", lambda x: np.power(2, x), INEXACT),
     Row("expm1", np.expm1, INEXACT),

@@ -180,6 +180,8 @@ def test_the_others() -> None:
     check("select", [np.asarray(True), FLOAT, -FLOAT])
     check("clamp", [np.asarray(-1.0), FLOAT, np.asarray(1.0)])
     check("clamp", [FLOAT, np.asarray(0.1), np.asarray(1.0)])
+    check("fma", [FLOAT, np.asarray(0.1), FLOAT])
+    check("fma", [np.asarray(0.3), np.asarray(0.1), np.asarray(1.0)])
     check("convert_element_type", [INT], dtype=DTYPES["f32"], weak=False)
     check("convert_element_type", [FLOAT > 0], dtype=DTYPES["i32"], weak=False)
     check("bitcast_convert_type", [FLOAT.astype(np.float32)], dtype=DTYPES["u32"])

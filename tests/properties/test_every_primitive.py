@@ -27,6 +27,7 @@ from tracejit.ops.constant import iota
 from tracejit.ops.cumulative import cumlogsumexp
 from tracejit.ops.eig import eig
 from tracejit.ops.factorizations import cholesky, lu, qr
+from tracejit.ops.fused import fma
 from tracejit.ops.linalg import slogdet, solve
 from tracejit.ops.normal_quantile import erf_inv_of_uniform
 from tracejit.ops.random_bits import threefry2x32
@@ -245,6 +246,7 @@ OTHERS: dict[str, list[Sample]] = {
         Sample(lambda x: lax.bitcast_convert_type(x, "int64"), derivatives=False)
     ],
     "select": [Sample(tnp.where, "bff"), Sample(tnp.where, "bcc")],
+    "fma": [Sample(fma, "fff")],
     "clamp": [Sample(lambda lo, x, hi: logical.clamp(0.5 * lo, x, hi), "fff")],
     "reduce_and": ints(lambda x: tnp.all(x, axis=0), "b"),
     "reduce_or": ints(lambda x: tnp.any(x, axis=1), "b"),

@@ -1,4 +1,4 @@
-"""Normal numbers are JAX's to the bit, by hashes made with JAX and by JAX itself where it is.
+"""Normal numbers, and uniform ones of any interval, are JAX's to the bit, by hashes made with JAX and by JAX itself where it is.
 
 JAX's own bits follow from what XLA makes of the function: they were taken from JAX 0.10.2 on x86-64
 with fused multiply-adds and glibc 2.36, whose logarithm it calls in float64.  Ours depend on
@@ -32,6 +32,12 @@ FIRST = {
         "-0x1.a971a413833e4p-1",
     ],
 }  # fmt: skip
+UNIFORM = {
+    "float16": "7046ffee8d68d807c7c211e88843114548f781c1960177c2822d64995ef0b306",
+    "bfloat16": "6b0bccfff132b8f4e48b684c038c1b3654b66b521f5dc752e054dd488fd62ef5",
+    "float32": "fde142c400bdddbcfda18af4a2e8d0eac07d4079243e249b03c9f700549a85fd",
+    "float64": "1adc8d9aad2558d5bbe83689242e58deb5752e1b1e5d3990d81d89fb7c0bab29",
+}
 OF_POINTS = {
     "float32": "2f3617029c6e9c02d3b1425d3d620c6d1740b412e913dea17d4a387a4f398540",
     "float64": "e3d550e57d2ed7515410a2cb693f7987742718394286732d7255d2cc99bc3cb9",
@@ -89,6 +95,32 @@ def test_eager_and_jitted(dtype: str, count: int) -> None:
         for f in (g, tj.jit(g))
     )
     np.testing.assert_array_equal(eager.view(np.uint8), jitted.view(np.uint8))
+
+
+def uniform(of: Any, key: Any, dtype: str) -> str:
+    """Return the hash of uniform numbers of intervals whose lengths are no powers of two."""
+    bounds = np.array([-0.3, 1.0, 7.0], dtype)[:, None], np.array([0.4, 2.7, 7.1], dtype)[:, None]
+    several = np.asarray(of.uniform(key, (3, 5000), dtype, *bounds))
+    return digest(np.append(several, np.asarray(of.uniform(key, (20_000,), dtype, -3, 0.1))))
+
+
+@pytest.mark.parametrize("dtype", UNIFORM)
+@pytest.mark.parametrize("jitted", [False, True])
+def test_uniform(dtype: str, jitted: bool) -> None:
+    class Jitted:
+        @staticmethod
+        def uniform(key: Any, shape: Any, dtype: str, low: Any, high: Any) -> Any:
+            return tj.jit(lambda k: random.uniform(k, shape, dtype, low, high))(key)
+
+    assert uniform(Jitted if jitted else random, random.key(SEED), dtype) == UNIFORM[dtype]
+
+
+@needs_such_a_jax
+@pytest.mark.parametrize("dtype", UNIFORM)
+def test_uniform_as_jax(dtype: str) -> None:
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        assert uniform(jax.random, jax.random.key(SEED), dtype) == UNIFORM[dtype]
 
 
 @needs_such_a_jax

@@ -28,8 +28,7 @@ def fma(a: Any, b: Any, c: Any) -> Any:
     ----------
     a : ndarray, rank >= 1, float32 or float64
     b, c : ndarray, shape of `a`, or scalar; dtype of `a`
-        All operands are finite.  What underflows, or exceeds 2**995 in float64, may be rounded
-        twice.
+        In float64 all are finite, and so is the result.  What underflows may be rounded twice.
 
     Returns
     -------
@@ -44,9 +43,9 @@ def _fma32(a: Any, b: Any, c: Any) -> Any:
     total = p + c
     ties = (total.view(np.uint64) & _NARROW) == _NARROW_TIE
     if ties.any():
-        low = _lost(p, np.float64(c), total)
-        toward = np.where(low > 0, np.inf, -np.inf)
-        total = np.where(ties & (low != 0), np.nextafter(total, toward), total)
+        excess = _excess(p, np.float64(c), total)
+        toward = np.where(excess > 0, -np.inf, np.inf)
+        total = np.where(ties & (excess != 0), np.nextafter(total, toward), total)
     return total.astype(np.float32)
 
 
@@ -54,21 +53,20 @@ def _fma64(a: Any, b: Any, c: Any) -> Any:
     p = a * b
     high, low = _split(a)
     top, rest = _split(b)
-    e = high * top
-    e -= p
-    e += high * rest
-    e += low * top
-    e += low * rest  # p + e is the product
+    e = p - high * top
+    e -= high * rest
+    e -= low * top
+    e -= low * rest  # p - e is the product
     total = p + c
-    t = _lost(p, c, total)
-    z = t + e
-    out = total + z
+    t = _excess(p, c, total)
+    z = t + e  # if 0, then not -0.0, and the sum has its own sign
+    out = total - z
     # z is rounded too: that matters where it is half a unit of `out`, and so a short number.
     short = (z.view(np.uint64) & _SHORT) == 0
     if short.any():
         (places,) = np.nonzero(short.reshape(-1))
         of = [np.broadcast_to(x, z.shape).reshape(-1)[places] for x in (t, e, z, a, b, c)]
-        wrong = np.nonzero(_lost(*of[:3]))[0]
+        wrong = np.nonzero(_excess(*of[:3]))[0]
         out.reshape(-1)[places[wrong]] = [
             _exactly(*numbers) for numbers in zip(*[x[wrong] for x in of[3:]], strict=True)
         ]
@@ -82,13 +80,14 @@ def _split(x: Any) -> tuple[Any, Any]:
     return high, x - high
 
 
-def _lost(x: Any, y: Any, total: Any) -> Any:
-    """Return ``x + y - total`` exactly, where `total` is the rounded sum."""
+def _excess(x: Any, y: Any, total: Any) -> Any:
+    """Return ``total - (x + y)`` exactly, where `total` is the rounded sum."""
     part = total - x
-    lost = x - (total - part)
-    lost += y - part
-    return lost
+    excess = (total - part) - x
+    excess += part - y
+    return excess
 
 
 def _exactly(a: float, b: float, c: float) -> float:
-    return float(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c)))
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    return float(exact) if exact else a * b + c  # a zero has a sign
