@@ -1,4 +1,6 @@
-"""Normal numbers, and uniform ones of any interval, are JAX's to the bit, by hashes made with JAX and by JAX itself where it is.
+"""Normal numbers, and uniform ones of any interval, are JAX's to the bit.
+
+That is told by hashes made with JAX, and by JAX itself where it is.
 
 JAX's own bits follow from what XLA makes of the function: they were taken from JAX 0.10.2 on x86-64
 with fused multiply-adds and glibc 2.36, whose logarithm it calls in float64.  Ours depend on
