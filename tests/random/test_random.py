@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tracejit as tj
 import tracejit.numpy as tnp
 import tracejit.random as random
 from tracejit.transforms.stage import evaluate, stage
@@ -131,3 +132,40 @@ def test_a_traced_seed_is_the_same_seed() -> None:
 def test_errors(call: Any, what: str) -> None:
     with pytest.raises((TypeError, ValueError), match=what):
         call()
+
+
+def test_draws_without_replacement_and_with_more_bits() -> None:
+    logits = np.log(np.array([[0.5, 0.3, 0.15, 0.05], [0.1, 0.2, 0.3, 0.4]], np.float32))
+    f = lambda key: random.categorical(key, logits, shape=(3, 2), replace=False)
+    drawn = np.asarray(tj.jit(tj.vmap(f))(random.split(random.key(0), 4000)))
+    assert drawn.shape == (4000, 3, 2)
+    assert all(len(set(some)) == 3 for some in drawn.transpose(0, 2, 1).reshape(-1, 3).tolist())
+    first = [np.bincount(drawn[:, 0, lane], minlength=4) / 4000 for lane in (0, 1)]
+    np.testing.assert_allclose(first, np.exp(logits), atol=0.03)
+    with pytest.raises(ValueError, match="5 different indices cannot be drawn from 4"):
+        random.categorical(random.key(0), logits[0], shape=(5,), replace=False)
+    rare = random.bernoulli(random.key(1), np.float32(1e-9), (1 << 20,), mode="high")
+    assert not np.any(np.asarray(rare))
+    assert float(np.mean(random.bernoulli(random.key(1), 0.3, (20_000,), "high"))) == pytest.approx(
+        0.3, abs=0.02
+    )
+    for draw in (random.bernoulli, random.gumbel):
+        with pytest.raises(ValueError, match="mode must be"):
+            draw(random.key(0), mode="medium")
+
+
+def test_draws_with_more_bits_are_jaxs() -> None:
+    jax = pytest.importorskip("jax")
+    ours, theirs = random.key(3), jax.random.key(3)
+    p, logits = np.float32(0.3), np.linspace(0, 2, 12, dtype=np.float32).reshape(3, 4)
+    for name, args, how in (
+        ("bernoulli", (p, (50,)), {"mode": "high"}),
+        ("categorical", (logits,), {"shape": (2, 3), "replace": False}),
+        ("categorical", (logits, 0), {"shape": (3, 4), "replace": False}),
+        ("categorical", (logits,), {"mode": "high"}),
+        ("choice", (9, (4,), False, np.arange(1, 10, dtype=np.float32) / 45), {"mode": "high"}),
+    ):
+        want = getattr(jax.random, name)(theirs, *args, **how)
+        np.testing.assert_array_equal(getattr(random, name)(ours, *args, **how), want)
+    want = jax.random.gumbel(theirs, (50,), np.float32, "high")
+    np.testing.assert_allclose(random.gumbel(ours, (50,), np.float32, "high"), want, rtol=2e-6)

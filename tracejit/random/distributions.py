@@ -20,7 +20,7 @@ from tracejit.ir.dtypes import DTYPES, is_complex, is_float, is_integer
 from tracejit.numpy.creation import counted
 from tracejit.numpy.indexing import getitem
 from tracejit.numpy.logic import logical_and
-from tracejit.numpy.manipulation import ravel
+from tracejit.numpy.manipulation import moveaxis, ravel, reshape
 from tracejit.numpy.numeric import clip
 from tracejit.numpy.promotion import (
     array_of,
@@ -251,13 +251,31 @@ def _bound(value: Any, drawn: np.dtype[Any], kind: np.dtype[Any]) -> tuple[Any, 
     return cast(clip(x, of(low), of(high)), drawn), gt(x, of(high))
 
 
-def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Any:
-    """Return bools that are True with probability `p`."""
+def _in_high(name: str, mode: str | None) -> bool:
+    """Whether twice the bits are asked for, so that small probabilities are resolved."""
+    if mode not in (None, "low", "high"):
+        raise ShapeError(f"{name}: mode must be 'low' or 'high'; got {mode!r}")
+    return mode == "high"
+
+
+def _in_two_words(key: Any, target: tuple[int, ...], kind: np.dtype[Any]) -> tuple[Any, Any]:
+    """Return a uniform number, and one below its last digit."""
+    both = uniform(key, (2, *target), kind)
+    digits = 7 if kind.kind == "V" else np.finfo(kind).nmant
+    return getitem(both, 0), mul(getitem(both, 1), kind.type(2.0**-digits))
+
+
+def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low") -> Any:
+    """Return bools that are True with probability `p`; by twice the bits in `mode` "high"."""
+    high = _in_high("bernoulli", mode)
     chance = operand(p)
     kind = get_aval(chance).dtype
     chance = chance if is_float(kind) else cast(chance, default_float())
     kind = get_aval(chance).dtype
     target = get_aval(chance).shape if shape is None else static_shape("bernoulli", shape)
+    if high:
+        first, rest = _in_two_words(key, target, kind)
+        return lt(rest, sub(fitted("bernoulli", cast(chance, kind), target), first))
     return lt(uniform(key, target, kind), fitted("bernoulli", cast(chance, kind), target))
 
 
@@ -273,9 +291,13 @@ def exponential(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     return neg(log1p(neg(uniform(key, shape, float_dtype("exponential", dtype)))))
 
 
-def gumbel(key: Any, shape: Any = (), dtype: Any = None) -> Any:
-    """Return numbers of the standard Gumbel distribution."""
+def gumbel(key: Any, shape: Any = (), dtype: Any = None, mode: str | None = None) -> Any:
+    """Return numbers of the standard Gumbel distribution; by twice the bits in `mode` "high"."""
     kind = float_dtype("gumbel", dtype)
+    if _in_high("gumbel", mode):
+        first, rest = _in_two_words(key, static_shape("gumbel", shape), kind)
+        finer = add(add(first, rest), tiny(kind))
+        return neg(log(neg(log1p(neg(select(lt(first, kind.type(0.5)), finer, first))))))
     return neg(log(neg(log(uniform(key, shape, kind, tiny(kind), 1.0)))))
 
 
@@ -310,8 +332,28 @@ def logistic(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     return log(div(u, sub(kind.type(1), u)))
 
 
-def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Any:
-    """Return indices drawn with probabilities proportional to ``exp(logits)``."""
+def categorical(
+    key: Any, logits: Any, axis: int = -1, shape: Any = None, replace: bool = True,
+    mode: str | None = None,
+) -> Any:  # fmt: skip
+    """Return indices drawn with probabilities proportional to ``exp(logits)``.
+
+    Parameters
+    ----------
+    key : KeyArray, shape (), or its words
+        A key.
+    logits : Array
+        The logarithms of the weights, along `axis`.
+    axis : int
+        The axis of `logits`.
+    shape : tuple of int, optional
+        What the shape of `logits` without `axis` stretches to; axes before it are independent
+        draws.
+    replace : bool
+        Whether the draws along those axes may repeat an index.
+    mode : "low" or "high", optional
+        As of :func:`gumbel`.
+    """
     x = array_of(logits)
     aval = get_aval(x)
     axis = normal_axis("categorical", axis, aval.ndim)
@@ -319,8 +361,20 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Any
     target = batch if shape is None else static_shape("categorical", shape)
     broadcast_shapes("categorical", target, batch)
     front = target[: len(target) - len(batch)]
+    kind = aval.dtype if is_float(aval.dtype) else default_float()
+    if not replace:
+        n, count = aval.shape[axis], math.prod(front)
+        if count > n:
+            raise ShapeError(f"categorical: {count} different indices cannot be drawn from {n}")
+        if target[len(front) :] != batch:
+            raise ShapeError(
+                f"categorical: with replace=False shape must end in {batch}; got {target}"
+            )
+        noisy = add_promoted(gumbel(key, aval.shape, kind, mode), x)
+        places = cast(top_k(moveaxis(noisy, axis, -1), count)[1], I64)
+        return reshape(moveaxis(places, -1, 0), target)
     full = (*front, *target[len(front) :][:axis], aval.shape[axis], *target[len(front) :][axis:])
-    noise = gumbel(key, full, aval.dtype if is_float(aval.dtype) else default_float())
+    noise = gumbel(key, full, kind, mode)
     return argmax(add_promoted(noise, x), axis + len(front))
 
 
@@ -354,8 +408,9 @@ def _shuffled(key: Any, x: Any, axis: int) -> Any:
 
 
 def choice(
-    key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = None, axis: int = 0
-) -> Any:
+    key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = None, axis: int = 0,
+    mode: str | None = None,
+) -> Any:  # fmt: skip
     """Return elements of `a` (or of ``arange(a)``) drawn at random.
 
     Parameters
@@ -372,6 +427,8 @@ def choice(
         The probabilities; equal by default.
     axis : int
         The axis of `a`.
+    mode : "low" or "high", optional
+        As of :func:`gumbel`, which draws without replacement by `p`.
     """
     target = static_shape("choice", shape)
     count = math.prod(target)
@@ -400,7 +457,7 @@ def choice(
             u = sub(kind.type(1), uniform(key, target, kind))
             index = searchsorted(total, mul(getitem(total, -1), u))
         else:
-            noisy = add(gumbel(key, (n,), kind), log(weights))
+            noisy = add(gumbel(key, (n,), kind, mode), log(weights))
             index = cast(top_k(noisy, count)[1], I64)
     from_shape = ravel(index) if not target and get_aval(index).ndim else index
     index = getitem(from_shape, 0) if not target and get_aval(from_shape).ndim else from_shape
