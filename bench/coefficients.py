@@ -76,7 +76,6 @@ HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0005")
 LN2_32ND = mp.log(2) / 32 * mp.mpf("1.0005")
 HALF_PI = mp.pi / 2 * mp.mpf("1.001")
 QUARTER_PI = mp.pi / 4 * mp.mpf("1.001")
-LOG_Z = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1) * mp.mpf("1.001")) ** 2
 LOG_BELOW, LOG_ABOVE = -mp.mpf("0.0396"), mp.mpf("0.0352")
 TAN_PI_8 = mp.tan(mp.pi / 8) * mp.mpf("1.001")
 
@@ -91,10 +90,6 @@ def _square(x: Any) -> Any:
 
 def _near_z(z: Any) -> Any:
     return z + mp.mpf("1e-10")
-
-
-def _log(s: Any) -> Any:
-    return mp.log((1 + s) / (1 - s))
 
 
 def _log_tail(t: Any) -> Any:
@@ -146,14 +141,17 @@ def _log_gamma(t: Any) -> Any:
 TABLE: dict[str, tuple[Any, ...]] = {
     "EXP64": (_exp_tail, -HALF_LN2, HALF_LN2, 10, _square),
     "EXP_SHORT64": (_exp_tail, -LN2_32ND, LN2_32ND, 4, _square),
+    "EXP_SHORT32": (_exp_tail, -LN2_32ND, LN2_32ND, 1, _square),
     "EXPM1_SHORT64": (_exp_tail, -LN2_32ND, LN2_32ND, 5, _square),
     "EXP32": (_exp_tail, -HALF_LN2, HALF_LN2, 4, _square),
     "LOG_SHORT64": (_log_tail, LOG_BELOW, LOG_ABOVE, 8, lambda t: abs(t) + mp.mpf("1e-6")),
+    "LOG_SHORT32": (_log_tail, LOG_BELOW, LOG_ABOVE, 4, lambda t: abs(t) + mp.mpf("1e-6")),
     "LOG_THIRD64": (
         _log_third, LOG_BELOW, LOG_ABOVE, 8, lambda t: abs(t) ** 3 + mp.mpf("1e-12"),
     ),
-    "LOG32": (_odd(_log, [2]), TINY, LOG_Z, 2, _near_z),
-    "LOG_TAIL32": (_odd(_log, [2]), TINY, LOG_Z, 3),
+    "LOG_THIRD32": (
+        _log_third, LOG_BELOW, LOG_ABOVE, 3, lambda t: abs(t) ** 3 + mp.mpf("1e-12"),
+    ),
     "LOG_DIRECT32": (
         _log_tail, mp.sqrt(0.5) - mp.mpf("1.0003"), mp.sqrt(2) - mp.mpf("0.9997"), 8,
         lambda t: abs(t) + mp.mpf("1e-6"),

@@ -5,7 +5,8 @@ two FMAs (Cody and Waite); ``expm1(r) = r + r**2 Q(r)``; scaled by ``2**k``.  In
 exp2 take k in sixteenths, ``2**(i / 16)`` from a table, and a shorter polynomial.
 
 Coefficients: ``(exp(r) - 1 - r) / r**2`` on \\|r\\| <= ln 2 / 2, weight ``r**2``, by
-``bench/coefficients.py EXP64 EXP32``, on \\|r\\| <= ln 2 / 32 by ``EXP_SHORT64 EXPM1_SHORT64``;
+``bench/coefficients.py EXP64 EXP32``, on \\|r\\| <= ln 2 / 32 by ``EXP_SHORT64
+EXP_SHORT32 EXPM1_SHORT64``;
 ``(exp2(r) - 1) / r`` on \\|r\\| <= 1/2, by ``EXP2_32``.
 """
 
@@ -44,6 +45,10 @@ EXP_SHORT64 = (
     0.04166666665941622,
     0.00833347195681184,
     0.0013889132699171664,
+)
+EXP_SHORT32 = (
+    0.5000162025799261,
+    0.16667058055798406,
 )
 EXPM1_SHORT64 = (
     0.5000000000000004,
@@ -133,9 +138,9 @@ def sixteenths(f: Lanes, x: str, unit: float) -> tuple[str, str]:
 
 
 def power_of_two(f: Lanes, k: str, t: str, r: str) -> str:
-    """Return ``2**k exp(r)`` in float64 for a small r, and k and t by :func:`sixteenths`."""
+    """Return ``2**k exp(r)`` for a small r, and k and t by :func:`sixteenths`."""
     root = f.lookup(ROOTS, f.bits(t))
-    p = f.fma(f.mul(r, r), f.horner(r, EXP_SHORT64), r)
+    p = f.fma(f.mul(r, r), f.horner(r, EXP_SHORT32 if f.single else EXP_SHORT64), r)
     y = f.fma(root, p, root)
     if f.scales:
         return f.scaled(y, k)

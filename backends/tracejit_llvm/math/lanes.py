@@ -145,52 +145,62 @@ class Lanes:
         )  # fmt: skip
 
     def lookup(self, table: Sequence[float], index: str) -> str:
-        """Return the entries of a float64 `table` of 16 that the low 4 bits of integers name.
+        """Return the entries of a `table` of 16 that the low 4 bits of integers name.
 
-        It is in two registers where they are as wide as 8 entries, else in memory.
+        It is in registers where these hold 16 float32, or 8 float64 in each of two; else in memory.
         """
-        code = self.code
-        if self.n % 8 or not self.n or not is_wide():
+        if not self.n or not is_wide():
             return self._loaded(table, index)
-        low, high = (
-            "<" + ", ".join(f"double {float_text(x, 'double')}" for x in half) + ">"
-            for half in (table[:8], table[8:])
-        )
+        code, wide = self.code, 16 if self.single else 8
+        full, words = vector(self.scalar, wide), vector(self.word, wide)
+        entries = [f"{self.scalar} {float_text(x, self.scalar)}" for x in table]
+        parts = [f"<{', '.join(entries[k:k + wide])}>" for k in range(0, 16, wide)]
         found = []
-        for start in range(0, self.n, 8):
-            order = integers(range(start, start + 8), "i32")
-            part = index if self.n == 8 else code.op(
-                f"shufflevector {self.words} {index}, {self.words} poison, <8 x i32> {order}"
-            )
-            found.append(code.call(
-                "<8 x double>", "llvm.x86.avx512.vpermi2var.pd.512", ("<8 x double>", low),
-                ("<8 x i64>", part), ("<8 x double>", high),
-            ))
+        for start in range(0, self.n, wide):
+            names = index
+            if self.n != wide:
+                lanes = [min(start + k, self.n - 1) for k in range(wide)]
+                names = code.op(
+                    f"shufflevector {self.words} {index}, {self.words} poison, "
+                    f"<{wide} x i32> {integers(lanes, 'i32')}"
+                )
+            if self.single:
+                name = "llvm.x86.avx512.permvar.sf.512"
+                found.append(code.call(full, name, (full, parts[0]), (words, names)))
+            else:
+                name = "llvm.x86.avx512.vpermi2var.pd.512"
+                operands = (full, parts[0]), (words, names), (full, parts[1])
+                found.append(code.call(full, name, *operands))
+        n = wide
         while len(found) > 1:
-            n = self.n // len(found)
-            order = integers(range(2 * n), "i32")
-            half = vector("double", n)
+            half, n = vector(self.scalar, n), 2 * n
+            order = integers(range(n), "i32")
             found = [
-                code.op(f"shufflevector {half} {a}, {half} {b}, <{2 * n} x i32> {order}")
+                code.op(f"shufflevector {half} {a}, {half} {b}, <{n} x i32> {order}")
                 for a, b in zip(found[::2], found[1::2], strict=True)
             ]
-        return found[0]
+        if n == self.n:
+            return found[0]
+        order = integers(range(self.n), "i32")
+        return code.op(
+            f"shufflevector {full} {found[0]}, {full} poison, <{self.n} x i32> {order}"
+        )
 
     def _loaded(self, table: Sequence[float], index: str) -> str:
-        code = self.code
-        entries = ", ".join(f"double {float_text(x, 'double')}" for x in table)
+        code, scalar = self.code, self.scalar
+        entries = ", ".join(f"{scalar} {float_text(x, scalar)}" for x in table)
         name = f"@table_{hashlib.sha256(entries.encode()).hexdigest()[:16]}"
-        kind = f"[{len(table)} x double]"
+        kind = f"[{len(table)} x {scalar}]"
         code.module.definitions[name] = f"{name} = private constant {kind} [{entries}]"
         index = self.word_op("and", index, self.i(len(table) - 1))
         result = "poison"
         for lane in range(max(self.n, 1)):
             at = code.op(f"extractelement {self.words} {index}, i64 {lane}") if self.n else index
-            place = code.op(f"getelementptr {kind}, ptr {name}, i64 0, i64 {at}")
-            x = code.op(f"load double, ptr {place}, align 8")
+            place = code.op(f"getelementptr {kind}, ptr {name}, i64 0, {self.word} {at}")
+            x = code.op(f"load {scalar}, ptr {place}, align {4 if self.single else 8}")
             if not self.n:
                 return x
-            result = code.op(f"insertelement {self.type} {result}, double {x}, i64 {lane}")
+            result = code.op(f"insertelement {self.type} {result}, {scalar} {x}, i64 {lane}")
         return result
 
     # ------------------------------------------------------------------ bits

@@ -1,18 +1,14 @@
 """Logarithms: log, log2, log10, log1p.
 
-In float64 ``x = 2**k m`` with m from 1 - 7/512 on, and ``1 + r = m y`` with y from a table of 16:
-r is exact and below 0.04, ``log(1 + r) = r + r**2 P(r)``.  In float32 m is in [sqrt(1/2), sqrt(2))
-and ``log(m) = f + f**2 P(f)`` with ``f = m - 1``; log1p has ``s = f / (2 + f)`` and
-``log(m) = f - (f**2/2 - s (f**2/2 + s**2 Q(s**2)))``.  Other bases scale the coefficients.
+``x = 2**k m`` with m from 1 - 7/512 on, and ``1 + r = m y`` with y from a table of 16: r is exact
+and below 0.04, ``log(1 + r) = r + r**2 P(r)``.  In float32 only log1p does so; the others have m in
+[sqrt(1/2), sqrt(2)) and ``log(m) = f + f**2 P(f)`` with ``f = m - 1``.  Other bases scale the
+coefficients.
 
 Subnormal numbers, 0, inf, nan and negative numbers are set aside before by one test of the bits.
 
 Coefficients: ``(log(1 + f) - f) / f**2``, weight f, by ``bench/coefficients.py LOG_DIRECT32
-LOG_SHORT64``; ``(log((1 + s) / (1 - s)) - 2 s) / s**3`` in ``z = s**2``, weight z, by ``LOG32``.
-
-References
-----------
-FreeBSD msun, ``e_log.c``, ``e_log2.c``, ``e_log10.c``, ``s_log1p.c``: the order of the sums.
+LOG_SHORT64 LOG_SHORT32``.
 """
 
 from __future__ import annotations
@@ -49,24 +45,34 @@ LOG_SHORT64 = (
     -0.10237648710358146,
 )
 class Base(NamedTuple):
-    """A base in float64: its logarithms of the table, and of 2 in two parts, the first short."""
+    """A base: its logarithms of the table, and of 2, each in two parts, the first short."""
 
     logarithms: Sequence[float]
     lost: Sequence[float]
     digit: tuple[float, float]
 
 
+def _shorter(base: Base, digit: tuple[float, float]) -> Base:
+    """Return a base for float32: the first parts are multiples of 2**-16."""
+    pairs = list(zip(base.logarithms, base.lost, strict=True))
+    short = [round(high * 2**16) / 2**16 for high, _ in pairs]
+    lost = [high - s + low for s, (high, low) in zip(short, pairs, strict=True)]
+    return Base(short, lost, digit)
+
+
 BASE_E = Base(LOGARITHMS, LOGARITHMS_LOST, (0.6931471805598903, 5.497923018708371e-14))
 BASE2 = Base(LOGARITHMS2, LOGARITHMS2_LOST, (1.0, 0.0))
 BASE10 = Base(LOGARITHMS10, LOGARITHMS10_LOST, (0.30102999566383914, 1.42050232272661e-13))
-START = 0x3FEF900000000000
+BASE_E_32 = _shorter(BASE_E, LN2_32)
+START_64, START_32 = 0x3FEF900000000000, 0x3F7C8000
 """The bits of 1 - 7/512, where the first of the 16 intervals begins."""
-LOG32 = (
-    0.6666677690994983,
-    0.39977458271571115,
-    0.2987430252345116,
+LOG_SHORT32 = (
+    -0.5000000005875652,
+    0.33333321879667294,
+    -0.24999727114669631,
+    0.2002694356239971,
+    -0.16891436117006017,
 )
-
 LOG_DIRECT32 = (
     -0.4999998908129452,
     0.33333307898490505,
@@ -97,16 +103,16 @@ def split_exponent(f: Lanes, x: str, subnormal: bool = True) -> tuple[str, str]:
 
 
 def split_interval(f: Lanes, x: str) -> tuple[str, str, str]:
-    """Return k as a float, m and i with ``x = 2**k m``, m in interval i of 16; x float64, normal.
+    """Return k as a float, m and i with ``x = 2**k m``, m in interval i of 16; x normal.
 
     i is in the low 4 bits of its integers.
     """
-    b = f.bits(x)
-    d = f.word_op("sub", b, f.i(START))
-    k = f.word_op("ashr", d, f.i(52))
-    m = f.unbits(f.word_op("sub", b, f.word_op("shl", k, f.i(52))))
+    b, places = f.bits(x), f.i(f.mantissa)
+    d = f.word_op("sub", b, f.i(START_32 if f.single else START_64))
+    k = f.word_op("ashr", d, places)
+    m = f.unbits(f.word_op("sub", b, f.word_op("shl", k, places)))
     exponent = f.code.op(f"sitofp {f.words} {k} to {f.type}")
-    return exponent, m, f.word_op("lshr", d, f.i(48))
+    return exponent, m, f.word_op("lshr", d, f.i(f.mantissa - 4))
 
 
 def near_table(
@@ -126,7 +132,7 @@ def near_table(
     if beside is not None:
         down = f.word_op("add", f.word_op("sub", f.bits(m), f.bits(x)), f.bits(f.c(1.0)))
         more_exact = f.fma(f.mul(beside, f.unbits(down)), inverse, r)
-        r = f.select(f.compare("olt", x, f.c(2.0**1000)), more_exact, r)
+        r = f.select(f.compare("olt", x, f.either(2.0**120, 2.0**1000)), more_exact, r)
     high, low = f.lookup(base.logarithms, i), f.lookup(base.lost, i)
     if more:
         low = f.add(low, more[1])
@@ -135,19 +141,12 @@ def near_table(
     return f.fma(k, f.c(base.digit[0]), high), r, f.fma(k, f.c(base.digit[1]), low)
 
 
-def _double(f: Lanes, w: str, r: str, rest: str) -> str:
+def _sum(f: Lanes, w: str, r: str, rest: str) -> str:
     """Return ``w + (r + r**2 P(r)) + rest``."""
     high = f.add(w, r)
     low = f.add(f.add(f.sub(w, high), r), rest)
-    return f.add(high, f.fma(f.mul(r, r), f.horner(r, LOG_SHORT64), low))
-
-
-def _parts(f: Lanes, t: str) -> tuple[str, str, str]:
-    """Return s, f**2/2 and ``f**2/2 + z Q`` for ``log(1 + t)`` in float32."""
-    s = f.div(t, f.add(t, f.c(2.0)))
-    z = f.mul(s, s)
-    half = f.mul(f.mul(t, t), f.c(0.5))
-    return s, half, f.fma(z, f.horner(z, LOG32), half)
+    p = f.horner(r, LOG_SHORT32 if f.single else LOG_SHORT64)
+    return f.add(high, f.fma(f.mul(r, r), p, low))
 
 
 def _special(f: Lanes, x: str, result: str) -> str:
@@ -193,7 +192,7 @@ def log(f: Lanes, x: str) -> str:
     """Natural logarithm."""
     if f.single:
         return _single(f, x, 1.0, LN2_32)
-    return _double(f, *near_table(f, normal(f, x), BASE_E))
+    return _sum(f, *near_table(f, normal(f, x), BASE_E))
 
 
 def log_in_parts(f: Lanes, x: str) -> tuple[str, str]:
@@ -237,30 +236,11 @@ def log10(f: Lanes, x: str) -> str:
 
 def log1p(f: Lanes, x: str) -> str:
     """``log(1 + x)``, accurate near 0."""
-    u = f.add(x, f.c(1.0))
-    if not f.single:
-        return _log1p_double(f, x, u)
-    k, m = split_exponent(f, u, subnormal=False)
-    near = f.compare("oeq", k, f.c(0.0))
-    # What was lost by rounding u, relative to it.
-    less = f.compare("olt", x, f.c(1.0))
-    lost = f.select(less, f.sub(x, f.sub(u, f.c(1.0))), f.sub(f.c(1.0), f.sub(u, x)))
-    lost = f.select(near, f.c(0.0), f.div(lost, u))
-    t = f.select(near, x, f.sub(m, f.c(1.0)))
-    s, half, r = _parts(f, t)
-    rest = f.fma(s, r, f.fma(k, f.c(LN2_32[1]), lost))
-    result = f.fma(k, f.c(LN2_32[0]), f.sub(t, f.sub(half, rest)))
-    result = _special(f, u, result)
-    tiny = f.compare("olt", f.abs(x), f.c(2.0**-25))
-    return f.select(tiny, x, result)
-
-
-def _log1p_double(f: Lanes, x: str, u: str) -> str:
-    """Return ``log(1 + x)``; u is the rounded sum."""
     one = f.c(1.0)
+    u = f.add(x, one)
     less = f.compare("olt", x, one)
     large, small = f.select(less, one, x), f.select(less, x, one)
     lost = f.sub(small, f.sub(u, large))
-    w, r, rest = near_table(f, normal(f, u), BASE_E, lost)
-    result = _double(f, w, r, rest)
-    return f.select(f.compare("olt", f.abs(x), f.c(2.0**-54)), x, result)
+    base = BASE_E_32 if f.single else BASE_E
+    result = _sum(f, *near_table(f, normal(f, u), base, lost))
+    return f.select(f.compare("olt", f.abs(x), f.either(2.0**-25, 2.0**-54)), x, result)

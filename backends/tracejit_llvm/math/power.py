@@ -1,33 +1,21 @@
 """Powers and roots: pow, cbrt, hypot, rsqrt.
 
-pow: ``exp(y log|x|)`` with the logarithm and the product in two parts; in float32
-``exp2(y log2|x|)``.  The specials are C's, in a branch of their own.
+pow: ``exp(y log|x|)`` with the logarithm and the product in two parts.  The specials are C's, in a
+branch of their own, as is what may be subnormal.
 
 cbrt: ``x**(-1/3)`` from the bits, a polynomial and one step of Newton's.
 
-Coefficients: ``(log(1 + r) - r + r**2/2) / r**3``, weight r**3,
-``(log((1 + s) / (1 - s)) - 2 s) / s**3`` in ``z = s**2``, and ``(1 - e)**(-1/3)`` on
-\\|e\\| <= 0.1025, by ``bench/coefficients.py LOG_THIRD64 LOG_TAIL32 CBRT32 CBRT64``.
+Coefficients: ``(log(1 + r) - r + r**2/2) / r**3``, weight r**3, and ``(1 - e)**(-1/3)`` on
+\\|e\\| <= 0.1025, by ``bench/coefficients.py LOG_THIRD64 LOG_THIRD32 CBRT32 CBRT64``.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from tracejit_llvm.math.exp import (
-    EXP2_32,
-    INVERSE_LN2,
-    LN2_64,
-    integer,
-    magic,
-    power_of_two,
-    scaled,
-    sixteenths,
-)
+from tracejit_llvm.math.exp import INVERSE_LN2, LN2_32, LN2_64, power_of_two, sixteenths
 from tracejit_llvm.math.lanes import Lanes
-from tracejit_llvm.math.log import BASE_E, near_table, split_exponent
+from tracejit_llvm.math.log import BASE_E, BASE_E_32, near_table
 
 __all__ = ["cbrt", "hypot", "pow_", "rsqrt"]
 
@@ -42,11 +30,11 @@ LOG_THIRD64 = (
     -0.10029401871802253,
     0.09348679547645655,
 )
-LOG_TAIL32 = (
-    0.6666666655214447,
-    0.400001234672401,
-    0.2855065645461872,
-    0.23334570986107864,
+LOG_THIRD32 = (
+    0.33333321010397043,
+    -0.24999807040156705,
+    0.2002766298360815,
+    -0.16863163495535727,
 )
 CBRT32 = (
     0.9999959847818909,
@@ -62,7 +50,7 @@ CBRT64 = (
     0.12669630944713647,
     0.11316463197074304,
 )
-LARGEST = 708.0
+LARGEST_64, LARGEST_32 = 708.0, 87.0
 """The exponential of what is less is a normal number."""
 
 
@@ -78,18 +66,20 @@ def _two_product(f: Lanes, a: str, b: str) -> tuple[str, str]:
 
 
 def _log_in_two(f: Lanes, x: str, c: str | None) -> tuple[str, str]:
-    """Return two numbers whose sum is the logarithm of a positive normal float64; c adds to its k.
+    """Return two numbers whose sum is the logarithm of a positive normal x; c adds to its k.
 
     The second may be 2**-10 of the first.
     """
-    w, r, rest = near_table(f, (x,) if c is None else (x, c, f.c(0.0)), BASE_E)
+    base = BASE_E_32 if f.single else BASE_E
+    w, r, rest = near_table(f, (x,) if c is None else (x, c, f.c(0.0)), base)
     half = f.c(-0.5)
     square, square_low = _two_product(f, r, r)
     first, first_low = _two_sum(f, w, r)
     high = f.fma(square, half, first)
     low = f.fma(square, half, f.sub(first, high))
     low = f.add(f.fma(square_low, half, low), f.add(first_low, rest))
-    return high, f.fma(f.mul(square, r), f.horner(r, LOG_THIRD64), low)
+    tail = f.horner(r, LOG_THIRD32 if f.single else LOG_THIRD64)
+    return high, f.fma(f.mul(square, r), tail, low)
 
 
 def _power(
@@ -100,76 +90,34 @@ def _power(
     p, p_low = _two_product(f, y, high)
     p_low = f.fma(y, low, p_low)
     if clamped:
-        within = f.clamp(p, -746.0, 710.0)
+        # p is at most 0.05 % off the total.
+        within = f.clamp(p, *((-104.0, 89.0) if f.single else (-746.0, 710.5)))
         p_low = f.select(f.compare("oeq", within, p), p_low, f.c(0.0))
         p = within
     total = f.add(p, p_low)
     k, t = sixteenths(f, total, INVERSE_LN2)
-    r = f.fma(k, f.c(-LN2_64[1]), f.fma(k, f.c(-LN2_64[0]), p))
+    first, second = LN2_32 if f.single else LN2_64
+    r = f.fma(k, f.c(-second), f.fma(k, f.c(-first), p))
     return power_of_two(f, k, t, f.add(r, p_low)), total
-
-
-def _power_single(f: Lanes, x: str, y: str) -> str:
-    """Return ``exp2(y log2(x))`` in float32 for positive x."""
-    k, m = split_exponent(f, x)
-    t = f.sub(m, f.c(1.0))
-    sum_ = f.add(t, f.c(2.0))
-    sum_low = f.sub(t, f.sub(sum_, f.c(2.0)))
-    s = f.div(t, sum_)
-    minus = f.neg(s)
-    # 1 / (2 + t) is needed to some digits only.
-    inverse = f.horner(t, (0.5, -0.25, 0.125))
-    s_low = f.mul(f.fma(minus, sum_low, f.fma(minus, sum_, t)), inverse)
-    z = f.mul(s, s)
-    # The series after its first term is below 2**-6 of it: its rounding does not matter.
-    tail = f.mul(f.mul(s, z), f.horner(z, [c / math.log(2.0) for c in LOG_TAIL32]))
-    factor = 2.0 / math.log(2.0)
-    first = float(np.float32(factor))
-    high, low = _two_product(f, s, f.c(first))
-    s_low = f.fma(s_low, z, s_low)
-    low = f.fma(s_low, f.c(first), f.fma(s, f.c(factor - first), low))
-    high, lost = _two_sum(f, k, high)
-    high, low = _two_sum(f, high, f.add(lost, f.add(low, tail)))
-    p, p_low = _two_product(f, y, high)
-    p_low = f.fma(y, low, p_low)
-    clamped = f.clamp(p, -152.0, 130.0)
-    p_low = f.select(f.compare("oeq", clamped, p), p_low, f.c(0.0))
-    t = f.add(clamped, f.c(magic(f)))
-    whole = f.sub(t, f.c(magic(f)))
-    r = f.add(f.sub(clamped, whole), p_low)
-    return scaled(f, f.fma(r, f.horner(r, EXP2_32), f.c(1.0)), integer(f, t), whole)
 
 
 def pow_(f: Lanes, x: str, y: str) -> str:
     """Power, as C's pow."""
     a = f.abs(x)
-    if f.single:
-        result = _power_single(f, a, y)
-    else:
-        result, logarithm = _power(f, a, y)
-    # Negative x, 0, inf and nan; y that is inf or nan.  In float64 also subnormal x, and results
-    # that may not be normal.
-    least, top = (1, 0x7F800000) if f.single else (1 << 52, 0x7FF << 52)
+    result, logarithm = _power(f, a, y)
+    # x that is not a positive normal number, and results that may not be one.
+    least, top = (1 << 23, 0xFF << 23) if f.single else (1 << 52, 0x7FF << 52)
     below = f.word_op("sub", f.bits(x), f.i(least))
     special = f.code.op(f"icmp uge {f.words} {below}, {f.i(top - least)}")
-    if f.single:
-        huge = f.code.op(f"icmp uge {f.words} {f.bits(f.abs(y))}, {f.i(top)}")
-    else:
-        huge = f.compare("uge", f.abs(logarithm), f.c(LARGEST))
+    extreme = f.compare("uge", f.abs(logarithm), f.either(LARGEST_32, LARGEST_64))
 
     def other() -> tuple[str]:
-        usual = result if f.single else _power_anywhere(f, a, y)
-        return (_special_powers(f, x, y, a, usual),)
+        small = f.compare("olt", a, f.either(2.0**-126, 2.0**-1022))
+        b = f.select(small, f.mul(a, f.either(2.0**24, 2.0**54)), a)
+        c = f.select(small, f.either(-24.0, -54.0), f.c(0.0))
+        return (_special_powers(f, x, y, a, _power(f, b, y, c, clamped=True)[0]),)
 
-    return f.rare(f.logic("or", special, huge), (result,), other)[0]
-
-
-def _power_anywhere(f: Lanes, a: str, y: str) -> str:
-    """Return the power of a, where it or a may be subnormal."""
-    small = f.compare("olt", a, f.c(2.0**-1022))
-    scaled_a = f.select(small, f.mul(a, f.c(2.0**54)), a)
-    c = f.select(small, f.c(-54.0), f.c(0.0))
-    return _power(f, scaled_a, y, c, clamped=True)[0]
+    return f.rare(f.logic("or", special, extreme), (result,), other)[0]
 
 
 def _special_powers(f: Lanes, x: str, y: str, a: str, result: str) -> str:

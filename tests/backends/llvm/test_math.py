@@ -138,6 +138,15 @@ def _pow_pairs(rng: np.random.Generator, dtype: Any) -> tuple[Any, Any]:
     return x.astype(dtype), y.astype(dtype)
 
 
+def _extreme_pairs(rng: np.random.Generator, dtype: Any) -> tuple[Any, Any]:
+    """Return pairs whose powers are near the largest and the least numbers."""
+    x = rng.uniform(0.9, 1.1, 900).astype(dtype)
+    info = np.finfo(dtype)
+    logarithm = rng.uniform(info.maxexp - 0.5, info.maxexp, 900)
+    logarithm[450:] = rng.uniform(info.minexp - info.nmant, info.minexp, 450)
+    return x, (logarithm / np.log2(x.astype(np.float64))).astype(dtype)
+
+
 def _plane(rng: np.random.Generator, dtype: Any) -> tuple[Any, Any]:
     x = rng.choice([-1, 1], 1200) * 2.0 ** rng.uniform(-20, 20, 1200)
     y = rng.choice([-1, 1], 1200) * 2.0 ** rng.uniform(-20, 20, 1200)
@@ -150,10 +159,11 @@ def _plane(rng: np.random.Generator, dtype: Any) -> tuple[Any, Any]:
     ("op", "exact", "draw", "bound"),
     [
         ("pow", lambda x, y: x**y, _pow_pairs, 2.5),
+        ("pow", lambda x, y: x**y, _extreme_pairs, 2.5),
         ("atan2", mp.atan2, _plane, 2.5),
         ("hypot", lambda x, y: mp.sqrt(x * x + y * y), _plane, 1.1),
     ],
-    ids=["pow", "atan2", "hypot"],
+    ids=["pow", "extreme-pow", "atan2", "hypot"],
 )
 def test_error_of_two_operands(
     compiler: Any, op: str, exact: Any, draw: Any, bound: float, short: str
@@ -256,3 +266,13 @@ def test_bits_without_wide_registers(
     usual = unary(compiler, op, DTYPES["f64"], x)
     monkeypatch.setattr(lanes, "is_wide", lambda: False)
     np.testing.assert_array_equal(unary(compiler, op, DTYPES["f64"], x), usual)
+
+
+@pytest.mark.parametrize("short", ["f64", "f32"])
+def test_bits_of_powers_without_wide_registers(
+    compiler: Any, short: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = _pow_pairs(np.random.default_rng(5), DTYPES[short])
+    usual = unary(compiler, "pow", DTYPES[short], *pairs)
+    monkeypatch.setattr(lanes, "is_wide", lambda: False)
+    np.testing.assert_array_equal(unary(compiler, "pow", DTYPES[short], *pairs), usual)
