@@ -154,6 +154,12 @@ LANES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "while, at once false": (tj.vmap(collatz), (np.ones(7, int),)),
     "while, of floats": (tj.vmap(newton), (MANY,)),
     "while, of complex numbers": (tj.vmap(mandelbrot), (MATRIX[0] + 1j * MATRIX[1],)),
+    "while, mapped twice": (tj.vmap(tj.vmap(mandelbrot)), (MATRIX[:, :9] * (1.0 + 1j),)),
+    "while, mapped thrice": (
+        tj.vmap(tj.vmap(tj.vmap(newton))), (np.arange(1.0, 25.0).reshape(2, 3, 4),)),
+    "while of vectors, mapped twice": (tj.vmap(tj.vmap(lambda y: lax.while_loop(
+        lambda y: y[0] < 5.0, lambda y: y + 0.1 + 0.1 * y[::-1], y))),
+        (MATRIX[:18].reshape(6, 37, 3),)),
     "while, of a parameter": (tj.vmap(lambda a, b: lax.while_loop(
         lambda s: s < b, lambda s: s * 1.5 + a, a)), (MANY, MANY + 10.0)),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Simplify a Program: inline calls, drop repeated and dead equations, remove barriers.
+"""Simplify a Program: inline calls, drop repeated and dead equations, choices and barriers.
 
 Control operations keep their sub-programs, which are simplified in turn.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracejit.compiler.choices import given_once, once
 from tracejit.control.programs import callees
 from tracejit.ir.program import Atom, Equation, Literal, Program, Var, sub_programs
 from tracejit.transforms.dce import dce
@@ -16,7 +17,7 @@ __all__ = ["simplify"]
 
 def simplify(program: Program) -> Program:
     """Return an equal Program without calls, and without repeated or dead equations."""
-    return dce(_without_barriers(_share(_inline(program))))
+    return dce(once(_without_barriers(_share(_inline(program)))))
 
 
 def _inline(program: Program) -> Program:
@@ -44,8 +45,11 @@ def _inline(program: Program) -> Program:
                 continue
             outputs = tuple(Var(v.aval) for v in eq.outputs)
             env.update(zip(eq.outputs, outputs, strict=True))
+            params = eq.params
+            if eq.primitive.control:
+                inputs, params = given_once(eq.primitive.name, inputs, params)
             equations.append(
-                eq._replace(inputs=inputs, outputs=outputs, params=_simplify_params(eq.params))
+                eq._replace(inputs=inputs, outputs=outputs, params=_simplify_params(params))
             )
 
     run(program, env)
