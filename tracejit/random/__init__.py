@@ -8,8 +8,9 @@ keys, those of :attr:`shape` count.
 
 Equal keys give equal numbers, on any device and for any number of threads.  :func:`key`,
 :func:`split`, :func:`fold_in`, :func:`bits`, :func:`uniform`, :func:`normal` and :func:`randint`
-give the bits that JAX gives with its default, partitionable threefry2x32; XLA's own normal numbers
-have other last bits on processors without fused multiply-adds.
+give the bits that JAX gives with its default, partitionable threefry2x32.  Ours are the same
+on any machine; XLA's uniform and normal numbers have other last bits on processors without fused
+multiply-adds.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The defaults are float64 and int64.  With ``dtype=float32`` and ``int32`` they are JAX's numbers:
 the same bits for what needs no transcendental function, and for :func:`normal`; the last bits
-apart for the others.
+apart for the others, if they are of the same algorithm.
 """
 
 from __future__ import annotations
