@@ -151,7 +151,10 @@ class _Emitter(Loops):
             self.statements(s.body)
             return carried
 
-        self.serial(lo, hi, body, [], writes, cost_of(s.body))
+        if _is_long(s.body):
+            self.loop(lo, hi, 1, body, (), writes)
+        else:
+            self.serial(lo, hi, body, [], writes, cost_of(s.body))
         if band:
             self.longest_doubled, self.longest_written_out = kept
 
@@ -388,6 +391,12 @@ class _Emitter(Loops):
                 name = code.op(f"and {flags} {name}, {mask}")
             found = code.op(f"or {flags} {found}, {name}") if found else name
         return code.call("i1", f"llvm.vector.reduce.or.v{n}i1", (flags, found))
+
+
+def _is_long(body: tuple[Statement, ...]) -> bool:
+    """Whether there are reductions of as many terms as are not known."""
+    sums = [s for s in statements(body) if isinstance(s, Reduce)]
+    return any(trips(v.lo, v.hi) is None for s in sums for v in s.loops)
 
 
 def _is_blocked(s: Reduce) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tracejit.compiler import schedule
 from tracejit.compiler.lift import SMALL
 from tracejit.compiler.simplify import simplify
 from tracejit.control.call import call
@@ -148,6 +149,26 @@ def test_a_long_sum_is_cut_into_blocks(check: Any, n: int) -> None:
     compiled = check(lambda x: [reduce_sum(x, (0,))], array(n), rtol=1e-10)
     assert len(launches(compiled)) == 2
     check(lambda x: [reduce_sum(x, (0, 1))], array(n // 100, 100), rtol=1e-10)
+
+
+@pytest.mark.parametrize("taps", [(2, 5), (9, 9), (7, 10)])
+def test_long_sums_side_by_side_share_what_they_read(
+    check: Any, monkeypatch: Any, taps: tuple[int, int]
+) -> None:
+    """A window slides over an array, of which every product with another is summed."""
+    monkeypatch.setattr(schedule, "BLOCK", 64)
+    monkeypatch.setattr(schedule, "LONG_REDUCTION", 4 * 64)
+    x, y = array(18, 50), array(19 - taps[0], 51 - taps[1])
+
+    def sums(x: Any, y: Any) -> Any:
+        windows = sliding_windows(x, (0, 1), taps)
+        shape = (*y.shape, *taps)
+        return [reduce_sum(mul(windows, broadcast_in_dim(y, shape, (0, 1))), (0, 1))]
+
+    loops = check(sums, x, y).loops
+    shared = taps[1] <= schedule.MOST_SHARING
+    assert (f"s{taps[1] - 1} = add" in loops) is shared
+    assert ("s1 = add" in loops) is shared
 
 
 def test_wide_stars_in_three_dimensions(check: Any) -> None:

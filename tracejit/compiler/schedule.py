@@ -23,6 +23,7 @@ from tracejit.compiler.stages import (
     ROWS,
     Lanes,
     are_rows,
+    gathers,
     loop_order,
     reduce_stage,
     side_by_side,
@@ -41,6 +42,8 @@ __all__ = ["Draft", "schedule"]
 BLOCK = 8192
 """Elements a partial reduction covers at least."""
 FEW_RESULTS = 64
+MOST_SHARING = 9
+"""Long reductions at a time that share a part of what they read."""
 GPU_FEW_RESULTS = 256
 GPU_THREADS = 1 << 18
 """Threads that keep every processor of a large GPU busy."""
@@ -185,7 +188,9 @@ def _reductions(
         own_tasks: Sequence[Task] = tasks
         values: Sequence[Expr] = region.values
         indices: Sequence[Sequence[Expr]] = [index] * len(tasks)
-        few = len(loops) > 1 and loops[-1].var.extent <= FEW
+        few = len(loops) > 1 and (
+            loops[-1].var.extent <= FEW or (cpu and _share(region.values, loops[-1].var))
+        )
         columns = few and cpu and _are_columns(tasks, region.values, loops)
         if few and not columns:
             own_tasks, values, indices = side_by_side(tasks, values, index, loops.pop())
@@ -201,6 +206,22 @@ def _reductions(
         else:
             body.append(_unvectored(_nest(loops, inside)))
     return [Draft(tuple(body), rows, math.prod(shape) * max(elements, 1))]
+
+
+def _share(values: Sequence[Expr], last: IndexVar) -> bool:
+    """Whether long sums of neighbours, one for each value of `last`, read a part in common."""
+    if last.extent > MOST_SHARING:
+        return False
+    for value in values:
+        red = reduction_of(value)
+        assert red is not None
+        loops = red.attr[1]
+        loads = [e for e in s.walk(red.args) if e.op == "load"]
+        if math.prod(loop.var.extent for loop in loops) < LONG_REDUCTION:
+            return False
+        if gathers(red.args, loops[-1].var) or all(last in s.free_vars(e) for e in loads):
+            return False
+    return True
 
 
 def _are_columns(tasks: Sequence[Task], values: Sequence[Expr], loops: list[Loop]) -> bool:
@@ -248,20 +269,29 @@ def _blocked(task: Task, value: Expr, target: Target) -> list[Draft] | None:
     b = IndexVar(BLOCKS, count)
     statements: list[Statement] = []
     ref = s.raw("ref", (), red.dtype, "s0")
+    outer, ends = domain(task.shape), [index]
+    if target.kind == "cpu" and last is not None and _share([value], last):
+        ends = [[*index[:-1], s.const(n, s.I64)] for n in range(last.extent)]
+        outer = outer[:-1]
     for lo, hi, length in ((0, full, block), (full, count, rest)):
         within = IndexVar(BLOCKS, length)
         at = s.affine(0, [(block, s.index(b)), (1, s.index(within))])
         shifted = [replaced(x, s.index(split), at) for x in roots]
         variables = [within if v is split else v for v in own]
         order, vector = loop_order(variables, shifted[:1], last if columns else None)
+        accumulators, stores = [], []
+        for n, end in enumerate(ends):
+            terms = [replaced(x, index[-1], end[-1]) for x in shifted] if end else shifted
+            accumulators.append(Accumulator(f"s{n}", op, *terms))
+            offset = row_major([s.index(b), *end], partial.aval.shape)
+            stores.append(Store(partial, offset, s.raw("ref", (), red.dtype, f"s{n}")))  # type: ignore[arg-type]
         reduce = Reduce(
             tuple(Loop(v, 0, v.extent, vector and n == len(order) - 1)
                   for n, v in enumerate(order)),
-            (Accumulator("s0", op, *shifted),),
+            tuple(accumulators),
         )  # fmt: skip
-        offset = row_major([s.index(b), *index], partial.aval.shape)
-        inner: tuple[Statement, ...] = (reduce, Store(partial, offset, ref))  # type: ignore[arg-type]
-        nest = _nest([Loop(b, lo, hi), *(Loop(v, 0, v.extent) for v in domain(task.shape))], inner)
+        loops = [Loop(b, lo, hi), *(Loop(v, 0, v.extent) for v in outer)]
+        nest = _nest(loops, (reduce, *stores))
         statements.append(nest if not vector else _unvectored(nest))
     first = Draft(tuple(statements), count, size * results, temporaries=[partial])
     # The second kernel: reduce the partial results.

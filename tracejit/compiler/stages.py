@@ -18,6 +18,7 @@ __all__ = [
     "ROWS",
     "Lanes",
     "are_rows",
+    "gathers",
     "loop_order",
     "reduce_stage",
     "side_by_side",
@@ -58,7 +59,7 @@ def are_rows(loops: Sequence[Loop], body: Sequence[Statement]) -> bool:
     if math.prod(v.var.extent for v in own.loops) > LONG_ROW:
         return False
     inner = own.loops[-1].var
-    if inner.extent < ROWS // 2 or not own.loops[-1].vector or _gathers(values, inner):
+    if inner.extent < ROWS // 2 or not own.loops[-1].vector or gathers(values, inner):
         return False
     cost = 0
     for e in s.walk(values):
@@ -185,7 +186,7 @@ def loop_order(
     vector = contiguous or not along_last
     if contiguous and along_last and last is not None:
         inner = order[-1]
-        mine, theirs = _gathers(values, inner), _gathers(values, last)
+        mine, theirs = gathers(values, inner), gathers(values, last)
         # A short row fills no vectors.
         vector = mine < theirs or (mine == theirs and not inner.extent < SHORT <= last.extent)
     if last is not None and last.extent < 4 and not narrow:
@@ -193,7 +194,7 @@ def loop_order(
     return order, vector
 
 
-def _gathers(values: Sequence[Expr], along: IndexVar) -> int:
+def gathers(values: Sequence[Expr], along: IndexVar) -> int:
     """Return how many loads are neither of neighbours nor of one element along a variable."""
     count = 0
     for e in s.walk(values):
