@@ -77,7 +77,6 @@ LN2_32ND = mp.log(2) / 32 * mp.mpf("1.0005")
 HALF_PI = mp.pi / 2 * mp.mpf("1.001")
 QUARTER_PI = mp.pi / 4 * mp.mpf("1.001")
 LOG_BELOW, LOG_ABOVE = -mp.mpf("0.0396"), mp.mpf("0.0352")
-TAN_PI_8 = mp.tan(mp.pi / 8) * mp.mpf("1.001")
 
 
 def _exp_tail(x: Any) -> Any:
@@ -169,8 +168,6 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "SIN32": (_odd(mp.sin, [1]), TINY, HALF_PI**2, 3, _near_z),
     "TAN64": (_odd(mp.tan, [1]), TINY, QUARTER_PI**2, 14, _near_z),
     "TAN32": (_odd(mp.tan, [1]), TINY, QUARTER_PI**2, 6, _near_z),
-    "ATAN64": (_odd(mp.atan, [1]), TINY, TAN_PI_8**2, 10, _near_z),
-    "ATAN32": (_odd(mp.atan, [1]), TINY, TAN_PI_8**2, 4, _near_z),
     "ATAN_WIDE64": (_odd(mp.atan, [1]), TINY, 1, 21, _near_z),
     "ATAN_WIDE32": (_odd(mp.atan, [1]), TINY, 1, 9, _near_z),
     "ASIN64": (_odd(mp.asin, [1]), TINY, mp.mpf("0.2502"), 12, _near_z),

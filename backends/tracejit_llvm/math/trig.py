@@ -2,12 +2,11 @@
 
 sin and cos reduce by multiples of pi (three parts, FMA) to one polynomial on [-pi/2, pi/2], tan by
 multiples of pi/2.  That is right up to 2**30 (float64) or 1e5 (float32); where a lane is beyond,
-the vector is computed anew by the C library, behind a branch.  atan uses one division and a
-polynomial on \\|q\\| <= tan(pi/8); asin and acos a polynomial in z on [0, 1/4].
+the vector is computed anew by the C library, behind a branch.  atan and atan2 use one division and
+a polynomial in q**2 up to 1; asin and acos a polynomial in z on [0, 1/4].
 
 Coefficients: ``(sin(r) - r) / r**3`` and so on in ``z = r**2``, weight z, by
-``bench/coefficients.py SIN64 SIN32 TAN64 TAN32 ATAN64 ATAN32 ASIN64 ASIN32``; that of the
-arctangent up to 1 by ``ATAN_WIDE64 ATAN_WIDE32``.
+``bench/coefficients.py SIN64 SIN32 TAN64 TAN32 ATAN_WIDE64 ATAN_WIDE32 ASIN64 ASIN32``.
 """
 
 from __future__ import annotations
@@ -62,26 +61,6 @@ TAN32 = (
     0.010918351182768174,
     -1.1244332193516e-05,
     0.004424361450095611,
-)
-ATAN64 = (
-    -0.333333333333332,
-    0.19999999999953239,
-    -0.14285714280159173,
-    0.1111111078147788,
-    -0.09090897697493429,
-    0.07692059085616178,
-    -0.06663090550781132,
-    0.0584778626050614,
-    -0.050388188331330366,
-    0.03805167835662812,
-    -0.017892527442095192,
-)
-ATAN32 = (
-    -0.33333315354439824,
-    0.1999847951990549,
-    -0.1424364575660034,
-    0.10594384046284577,
-    -0.06079075142545797,
 )
 ATAN_WIDE64 = (
     -0.33333333333333326,
@@ -258,35 +237,6 @@ def tan(f: Lanes, x: str) -> str:
     return _redone(f, "tan", x, y)
 
 
-def _angle(f: Lanes, t: str, u: str) -> tuple[str, str, str, str]:
-    """Return q, ``q z P``, and the angle of (t, u >= 0) less ``atan(q)`` as parts of pi/2.
-
-    The angle is ``high + (low + s * (q + q z P))``; s is folded into q.
-    """
-    one, zero = f.c(1.0), f.c(0.0)
-    pi_2, pi_2_low = (PI_2_32, PI_2_32_LOW) if f.single else (PI_2, PI_2_LOW)
-    swap = f.compare("ogt", t, u)
-    large, small = f.select(swap, t, u), f.select(swap, u, t)
-    infinite = f.compare("oeq", large, f.c(math.inf))
-    both = f.select(f.compare("oeq", small, f.c(math.inf)), one, zero)
-    large, small = f.select(infinite, one, large), f.select(infinite, both, small)
-    shrink = f.select(f.compare("ogt", large, f.either(2.0**126, 2.0**1022)), f.c(0.25), one)
-    large, small = f.mul(large, shrink), f.mul(small, shrink)
-    middle = f.compare("ogt", small, f.mul(large, f.c(0.4142135623730950)))
-    top = f.select(middle, f.sub(small, large), small)
-    bottom = f.select(middle, f.add(small, large), large)
-    bottom = f.select(f.compare("oeq", large, zero), one, bottom)
-    q = f.div(top, bottom)
-    z = f.mul(q, q)
-    p = f.mul(f.mul(q, z), f.horner(z, ATAN32 if f.single else ATAN64))
-    high = f.select(middle, f.c(pi_2 / 2), zero)
-    low = f.select(middle, f.c(pi_2_low / 2), zero)
-    q, p = f.select(swap, f.neg(q), q), f.select(swap, f.neg(p), p)
-    high = f.select(swap, f.sub(f.c(pi_2), high), high)
-    low = f.select(swap, f.sub(f.c(pi_2_low), low), low)
-    return q, p, high, low
-
-
 def atan(f: Lanes, x: str) -> str:
     """Inverse tangent, by a polynomial up to 1 and of ``-1 / x`` beyond."""
     pi_2, pi_2_low = (PI_2_32, PI_2_32_LOW) if f.single else (PI_2, PI_2_LOW)
@@ -300,16 +250,29 @@ def atan(f: Lanes, x: str) -> str:
 
 
 def atan2(f: Lanes, y: str, x: str) -> str:
-    """Angle of the point (x, y)."""
+    """Angle of the point (x, y): of a quotient up to 1, added to a multiple of pi/2 or taken away.
+
+    Where the quotient is no number a branch sets it: to 0 at the origin, to 1 at both infinities.
+    """
     pi_2, pi_2_low = (PI_2_32, PI_2_32_LOW) if f.single else (PI_2, PI_2_LOW)
-    q, p, high, low = _angle(f, f.abs(y), f.abs(x))
+    one, zero = f.c(1.0), f.c(0.0)
+    t, u = f.abs(y), f.abs(x)
+    swap = f.compare("ogt", t, u)
+    large, small = f.select(swap, t, u), f.select(swap, u, t)
+    q = f.div(small, large)
+
+    def other() -> tuple[str]:
+        equal = f.select(f.compare("oeq", large, zero), zero, one)
+        return (f.select(f.compare("oeq", small, large), equal, q),)
+
+    (q,) = f.rare(f.compare("uno", q, q), (q,), other)
     left = f.code.op(f"icmp slt {f.words} {f.bits(x)}, {f.i(0)}")
-    q, p = f.select(left, f.neg(q), q), f.select(left, f.neg(p), p)
-    high = f.select(left, f.sub(f.c(2 * pi_2), high), high)
-    low = f.select(left, f.sub(f.c(2 * pi_2_low), low), low)
-    result = f.add(high, f.add(q, f.add(low, p)))
-    result = f.copysign(result, y)
-    return f.select(f.compare("uno", x, y), f.add(x, y), result)
+    q = f.select(f.logic("xor", swap, left), f.neg(q), q)
+    high = f.select(swap, f.c(pi_2), f.select(left, f.c(2 * pi_2), zero))
+    z = f.mul(q, q)
+    p = f.horner(z, ATAN_WIDE32 if f.single else ATAN_WIDE64)
+    tail = f.fma(f.mul(q, z), p, f.mul(high, f.c(pi_2_low / pi_2)))
+    return f.copysign(f.add(high, f.add(q, tail)), y)
 
 
 def _arc(f: Lanes, a: str) -> tuple[str, str, str]:
