@@ -232,6 +232,13 @@ def test_attention() -> None:
     np.testing.assert_allclose(
         nn.dot_product_attention(q[0], k[0], v[0]), attended(q, k, v, True)[0], rtol=1e-11
     )
+    for how in ({}, {"is_causal": True, "bias": bias}):
+        out, sums = nn.dot_product_attention(q, k, v, **how, return_residual=True)
+        logits = np.einsum("btnh,bsnh->btns", q, np.repeat(k, 2, 2)) / np.sqrt(3)
+        logits = logits + np.moveaxis(how.get("bias", np.zeros((4, 5, 6))), 0, 1)
+        weights = np.exp(logits) * ((ahead <= 0)[:, None] if how else 1)
+        np.testing.assert_allclose(sums, np.log(weights.sum(-1)), rtol=1e-11)
+        np.testing.assert_allclose(out, nn.dot_product_attention(q, k, v, **how))
     with pytest.raises(ShapeError, match="divides"):
         nn.dot_product_attention(q[:, :, :3], k, v)
 

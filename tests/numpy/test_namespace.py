@@ -441,3 +441,20 @@ def test_out_is_refused_with_a_reason(name: str) -> None:
     }.get(name, (X,))  # fmt: skip
     with pytest.raises(NotImplementedError, match="immutable"):
         getattr(tnp, name)(*args, out=np.zeros(3))
+
+
+def test_what_jax_takes_beyond_numpy_elsewhere() -> None:
+    small = np.array([100, 100], np.int8)
+    assert tnp.sum(small, promote_integers=False).dtype == np.int8
+    assert tnp.prod(small).dtype == np.int64
+    assert tnp.argsort(X, 0, dtype=np.int32).dtype == np.int32
+    np.testing.assert_array_equal(tnp.argsort(X, 0, dtype=np.int32), np.argsort(X, 0))
+    single = np.array([1, 2, 3], np.float32)
+    wide = tnp.convolve(single, single, preferred_element_type=np.float64, precision="highest")
+    assert wide.dtype == np.float64
+    np.testing.assert_array_equal(tnp.stack([X, X], 1, None, "f4"), np.stack([X, X], 1, dtype="f4"))
+    np.testing.assert_array_equal(tnp.hstack([X, X], "f4"), np.hstack([X, X], dtype="f4"))
+    with pytest.raises(BufferError, match="a copy is needed"):
+        tnp.from_dlpack(np.arange(3.0), copy=False)
+    with pytest.raises(ValueError, match="method must be 'lu'"):
+        tnp.linalg.slogdet(np.eye(2), method="qr")

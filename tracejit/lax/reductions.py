@@ -11,6 +11,7 @@ from tracejit.core.tracer import get_aval
 from tracejit.lax.elementwise import matched
 from tracejit.lax.structural import canonical_axes, canonical_axis
 from tracejit.ops import contraction, cumulative, reduction, shape, sorting
+from tracejit.ops._pointwise import move_axis
 
 __all__ = [
     "Precision",
@@ -122,9 +123,14 @@ def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = 
     return sort((keys, values), dimension, is_stable, 1)
 
 
-def top_k(operand: Any, k: int) -> list[Any]:
-    """Return the greatest elements along the last axis, in descending order, and their indices."""
-    return list(sorting.top_k(operand, k))
+def top_k(operand: Any, k: int, *, axis: int = -1) -> list[Any]:
+    """Return the greatest elements along an axis, in descending order, and their indices."""
+    rank = get_aval(operand).ndim
+    axis = canonical_axis("top_k", axis, rank)
+    if axis == rank - 1:
+        return list(sorting.top_k(operand, k))
+    found = sorting.top_k(move_axis(operand, axis, rank - 1), k)
+    return [move_axis(x, rank - 1, axis) for x in found]
 
 
 def dot_general(

@@ -6,9 +6,11 @@ import math
 from typing import Any
 
 import tracejit.numpy as tnp
+from tracejit import lax
 from tracejit.core.errors import ShapeError
 from tracejit.core.tracer import get_aval
 from tracejit.nn.normalization import softmax
+from tracejit.scipy.special import logsumexp
 
 __all__ = ["dot_product_attention"]
 
@@ -26,6 +28,7 @@ def dot_product_attention(
     key_value_seq_lengths: Any = None,
     local_window_size: int | tuple[int, int] | None = None,
     implementation: str | None = None,
+    return_residual: bool = False,
 ) -> Any:
     """Average values, weighted by the softmax of products of queries and keys.
 
@@ -49,11 +52,15 @@ def dot_product_attention(
         How far before and after itself a query looks.
     implementation : str, optional
         Accepted for compatibility.
+    return_residual : bool, optional
+        Whether to return the logarithms of the sums of the exponentials too.
 
     Returns
     -------
     Array, shape of `query`, dtype of `query`
         A query that sees nothing gets 0.
+    Array, shape of `query` without its components
+        If `return_residual`: the logarithms, without derivatives, -inf where nothing is seen.
 
     Raises
     ------
@@ -104,7 +111,12 @@ def dot_product_attention(
     weights = tnp.reshape(softmax(logits, -1, where=seen), (batch, k, groups, t, s))
     out = tnp.einsum("bkgts,bskh->btkgh", weights, value)
     out = tnp.reshape(out, (batch, t, n, get_aval(value).shape[3])).astype(get_aval(query).dtype)
-    return out[0] if flat else out
+    if not return_residual:
+        return out[0] if flat else out
+    seen = True if seen is None else seen
+    sums = logsumexp(tnp.where(seen, logits, -math.inf), -1).astype(get_aval(key).dtype)
+    sums = lax.stop_gradient(tnp.moveaxis(sums, 1, 2))
+    return (out[0], sums[0]) if flat else (out, sums)
 
 
 def _seen(t: int, s: int, causal: bool, window: Any) -> Any:

@@ -140,7 +140,7 @@ def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> A
 
 def standardize(
     x: Any, axis: Axes = -1, mean: Any = None, variance: Any = None, epsilon: Any = 1e-5,
-    where: Any = None,
+    where: Any = None, *, algorithm: str = "two_pass",
 ) -> Any:  # fmt: skip
     """Subtract the mean and divide by the standard deviation.
 
@@ -156,7 +156,10 @@ def standardize(
         What is added to the variance.
     where : Array of bool, optional
         The elements that count.
+    algorithm : str, optional
+        Accepted for compatibility: the mean comes first, as it is the more accurate.
     """
+    del algorithm
     x = floating("standardize", x)
     if mean is None:
         mean = tnp.mean(x, axis, keepdims=True, where=True if where is None else where)

@@ -202,7 +202,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     place = found.aval.device if device is None and found is not None else place_of(device)
     if found is None or found.aval.device != place:
         if copy is False:
-            raise ValueError("from_dlpack: a copy is needed here; got copy=False")
+            raise BufferError("from_dlpack: a copy is needed here; got copy=False")
         return device_put(from_numpy(np.from_dlpack(x)) if found is None else found, place)
     return bottom().copy(found) if copy else found
 

@@ -244,7 +244,7 @@ concat = concatenate
 
 
 @keys_too("arrays")
-def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None) -> Any:
+def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Any:
     """As :func:`numpy.stack`."""
     no_out("stack", out)
     xs = _pieces("stack", arrays, dtype)
@@ -256,19 +256,19 @@ def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None) ->
 
 
 @keys_too("tup")
-def vstack(tup: Any, *, dtype: Any = None) -> Any:
+def vstack(tup: Any, dtype: Any = None) -> Any:
     """As :func:`numpy.vstack`."""
     return concatenate([atleast_2d(x) for x in tup], 0, dtype=dtype)
 
 
 @keys_too("tup")
-def hstack(tup: Any, *, dtype: Any = None) -> Any:
+def hstack(tup: Any, dtype: Any = None) -> Any:
     """As :func:`numpy.hstack`."""
     xs = [atleast_1d(x) for x in tup]
     return concatenate(xs, 0 if get_aval(xs[0]).ndim == 1 else 1, dtype=dtype)
 
 
-def dstack(tup: Any, *, dtype: Any = None) -> Any:
+def dstack(tup: Any, dtype: Any = None) -> Any:
     """As :func:`numpy.dstack`."""
     return concatenate([atleast_3d(x) for x in tup], 2, dtype=dtype)
 
@@ -496,8 +496,11 @@ def _roll_traced(x: Any, shift: Any, axis: int) -> Any:
     return take_axis(x, place, axis, mode="promise_in_bounds")
 
 
-def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
-    """As :func:`numpy.delete`; what is removed must be known when tracing."""
+def delete(
+    arr: Any, obj: Any, axis: Any = None, *, assume_unique_indices: bool = False
+) -> Any:
+    """As :func:`numpy.delete`; what is removed must be known when tracing, so is its size."""
+    del assume_unique_indices
     x = array_of(arr)
     if axis is None:
         x, axis = ops.reshape(x, (get_aval(x).size,)), 0

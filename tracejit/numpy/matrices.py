@@ -229,8 +229,10 @@ def inv(a: Any) -> Any:
     return solve_op(x, stretch(unit_matrix(aval.shape[-1], dtype=aval.dtype), aval.shape))
 
 
-def slogdet(a: Any) -> Any:
-    """As :func:`numpy.linalg.slogdet`."""
+def slogdet(a: Any, *, method: str | None = None) -> Any:
+    """As :func:`numpy.linalg.slogdet`, by `method` "lu", which is all there is."""
+    if method not in (None, "lu"):
+        raise ShapeError(f"slogdet: method must be 'lu'; got {method!r}")
     return SlogdetResult(*slogdet_op(square_matrices("slogdet", a)))
 
 

@@ -17,6 +17,7 @@ from tracejit.numpy.promotion import (
     arrays_of,
     as_inexact,
     cast,
+    dtype_or,
     filled,
     known,
     no_out,
@@ -391,8 +392,14 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * n
 # ---------------------------------------------------------------------------- convolution
 
 
-def convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    """As :func:`numpy.convolve`: a sum of shifted windows."""
+def convolve(
+    a: Any, v: Any, mode: str = "full", *, precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:  # fmt: skip
+    """As :func:`numpy.convolve`: a sum of shifted windows, in `preferred_element_type` if given."""
+    del precision
+    if preferred_element_type is not None:
+        a, v = (cast(array_of(x), dtype_or(preferred_element_type)) for x in (a, v))
     x, y = (atleast_1d(v) for v in promote_operands([operand(a), operand(v)]))
     if get_aval(x).ndim != 1 or get_aval(y).ndim != 1:
         raise ShapeError(
@@ -403,8 +410,14 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     return _slide("convolve", x, flip(y), mode)
 
 
-def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    """As :func:`numpy.correlate`: a sum of shifted windows."""
+def correlate(
+    a: Any, v: Any, mode: str = "valid", *, precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:  # fmt: skip
+    """As :func:`numpy.correlate`: sums of windows, in `preferred_element_type` if given."""
+    del precision
+    if preferred_element_type is not None:
+        a, v = (cast(array_of(x), dtype_or(preferred_element_type)) for x in (a, v))
     x, y = arrays_of(promote_operands([operand(a), operand(v)]))
     if get_aval(x).ndim != 1 or get_aval(y).ndim != 1:
         raise ShapeError(

@@ -74,8 +74,9 @@ def _trimmed(p: Any) -> Any:
     return p[int(found[0]) if found.size else value.size - 1 :]
 
 
-def polyval(p: Any, x: Any) -> Any:
-    """As :func:`numpy.polyval`, by Horner's rule."""
+def polyval(p: Any, x: Any, *, unroll: int = 16) -> Any:
+    """As :func:`numpy.polyval`, by Horner's rule, whatever `unroll`."""
+    del unroll
     coefficients, at = promote_operands([operand(p), operand(x)])
     coefficients = array_of(coefficients)
     out = multiply(at, get_aval(at).dtype.type(0))

@@ -94,11 +94,13 @@ def sum(
     keepdims: bool = False,
     initial: Any = None,
     where: Any = None,
+    promote_integers: bool = True,
 ) -> Any:
-    """As :func:`numpy.sum`."""
+    """As :func:`numpy.sum`; small integers keep their dtype if `promote_integers` is False."""
     no_out("sum", out)
     x = _masked_shape("sum", operand(a), where)
-    x = cast(x, dtype_or(dtype, sum_dtype(get_aval(x).dtype)))
+    own = get_aval(x).dtype
+    x = cast(x, dtype_or(dtype, sum_dtype(own) if promote_integers else own))
     kind = get_aval(x).dtype
     axes = normal_axes("sum", axis, get_aval(x).ndim)
     if is_bool(kind):
@@ -117,11 +119,13 @@ def prod(
     keepdims: bool = False,
     initial: Any = None,
     where: Any = None,
+    promote_integers: bool = True,
 ) -> Any:
-    """As :func:`numpy.prod`."""
+    """As :func:`numpy.prod`; small integers keep their dtype if `promote_integers` is False."""
     no_out("prod", out)
     x = _masked_shape("prod", operand(a), where)
-    x = cast(x, dtype_or(dtype, sum_dtype(get_aval(x).dtype)))
+    own = get_aval(x).dtype
+    x = cast(x, dtype_or(dtype, sum_dtype(own) if promote_integers else own))
     axes = normal_axes("prod", axis, get_aval(x).ndim)
     result = ops.reduce_prod(_masked("prod", x, where, get_aval(x).dtype.type(1)), axes)
     result = _kept(x, result, axes, keepdims)
@@ -222,7 +226,7 @@ def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _place(name: str, op: Callable[..., Any]) -> Callable[..., Any]:
-    def function(a: Any, axis: Any = None, out: None = None, *, keepdims: bool = False) -> Any:
+    def function(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
         no_out(name, out)
         x = array_of(a)
         rank = get_aval(x).ndim
@@ -345,7 +349,7 @@ def std(
 
 
 def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
 ) -> Any:
     """As :func:`numpy.average`."""
     x = operand(a)

@@ -20,6 +20,7 @@ from tracejit.numpy.promotion import (
     broadcast_shapes,
     cast,
     concrete_value,
+    dtype_or,
     host_value,
     known,
     no_out,
@@ -33,6 +34,7 @@ from tracejit.ops import indexing, sorting
 from tracejit.ops.arithmetic import add, mul, quot, rem, sub
 from tracejit.ops.bounds import check_index
 from tracejit.ops.constant import iota
+from tracejit.ops.convert import convert_element_type
 from tracejit.ops.logical import (
     and_,
     ge,
@@ -172,9 +174,11 @@ def take(
     axis: int | None = None,
     out: None = None,
     mode: str | None = None,
+    unique_indices: bool = False,
+    indices_are_sorted: bool = False,
     fill_value: Any = None,
 ) -> Any:
-    """As :func:`numpy.take`.
+    """As :func:`numpy.take`; `unique_indices` and `indices_are_sorted` are promises not needed.
 
     `mode` is "clip" (traced indices by default), "wrap" or "fill"; indices known to be out of
     range raise if there is none.
@@ -280,9 +284,13 @@ def argsort(
     *,
     stable: bool = True,
     descending: bool = False,
+    dtype: Any = None,
 ) -> Any:
-    """As :func:`numpy.argsort`, stable."""
+    """As :func:`numpy.argsort`, stable; `dtype` is that of the places."""
     del kind, order
+    if dtype is not None:
+        places = argsort(a, axis, stable=stable, descending=descending)
+        return convert_element_type(places, dtype_or(dtype))
     if not get_aval(operand(a)).ndim:
         a, axis = reshape(array_of(a), (1,)), 0  # as NumPy does here, and not in sort
     x, axis = _on_axis("argsort", a, axis)

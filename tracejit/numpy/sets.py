@@ -242,9 +242,10 @@ def isin(
     invert: bool = False,
     *,
     kind: str | None = None,
+    method: str = "auto",
 ) -> Any:
-    """As :func:`numpy.isin`; the last two but `invert` are promises that are not needed."""
-    del assume_unique, kind
+    """As :func:`numpy.isin`; of the options all but `invert` are promises that are not needed."""
+    del assume_unique, kind, method
     x, y = arrays_of(promote_operands([operand(element), operand(test_elements)]))
     shape, size = get_aval(x).shape, get_aval(y).size
     y = reshape(y, (size,))

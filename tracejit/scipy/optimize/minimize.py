@@ -77,7 +77,7 @@ def minimize(
     x0: Any,
     args: tuple[Any, ...] = (),
     *,
-    method: str,
+    method: str = "BFGS",
     tol: float | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> OptimizeResults:

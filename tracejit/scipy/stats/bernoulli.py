@@ -30,7 +30,8 @@ def logpmf(k: Any, p: Any, loc: Any = 0) -> Any:
 def cdf(k: Any, p: Any, loc: Any = 0) -> Any:
     """Distribution function at `k`."""
     k, _, p = counts("bernoulli.cdf", k, loc, p)
-    return tnp.where(k < 0, 0, tnp.where(k < 1, 1 - p, 1)) + 0 * k * p
+    below = tnp.where(k < 0, 0, tnp.where(k < 1, 1 - p, 1))
+    return tnp.where(tnp.isnan(k) | tnp.isnan(p), tnp.nan, below)
 
 
 def ppf(q: Any, p: Any, loc: Any = 0) -> Any:
