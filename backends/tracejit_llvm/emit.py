@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from tracejit.ir.kernel import For, Kernel, Recurrence, Reduce, Statement, Store, statements
-from tracejit.ir.scalar import Expr, IndexVar, raw, substitute
+from tracejit.ir.scalar import Expr, IndexVar, free_vars, index, raw, split_affine, substitute
 from tracejit_llvm.bands import ROWS, Band, NestOfBand, band_of, named
 from tracejit_llvm.loops import Loops
 from tracejit_llvm.nests import Nest, NestOfRows
 from tracejit_llvm.reductions import BLOCK, Rows, accumulated
-from tracejit_llvm.regions import Value
+from tracejit_llvm.regions import Lanes, Value
 from tracejit_llvm.scalars import NATIVE_OPS
 from tracejit_llvm.text import Module, element, spread, vector
 from tracejit_llvm.widths import (
     cost_of,
+    most_read,
     often_used,
     shape_of_lanes,
     trips,
@@ -40,7 +41,7 @@ COLUMNS = 4
 LONGEST_DOUBLED = 64
 """Cost of a body above which it is written twice, for whole vectors and for masked ones, only if
 the kernel stays short; else all of its vectors are masked."""
-LONGEST_TWICE = 60_000
+LONGEST_TWICE = 80_000
 """Characters of a kernel that stays short."""
 
 
@@ -164,8 +165,10 @@ class _Emitter(Loops):
         var = s.loop.var
         width, parts = shape_of_lanes(s.body, var, s.loop.lo, s.loop.hi)
 
-        def body(iv: str, parts: int, limit: int | str | None) -> list[str]:
-            self.with_lanes(var, iv, width, parts, limit)
+        def body(
+            iv: str, parts: int, limit: int | str | None, first: int | str | None = None
+        ) -> list[str]:
+            self.with_lanes(var, iv, width, parts, limit, first)
             self.statements(s.body)
             self.lanes = None
             return []
@@ -175,13 +178,64 @@ class _Emitter(Loops):
         # So are recurrences, which are masked at their ends only.
         recurs = any(isinstance(x, Recurrence) for x in s.body)
         last = parts if recurs else last
+        start = None if self.brief else self._start(s, lo, hi, width)
         if self.brief or recurs or cost_of(s.body) > self.longest_doubled:
-            self.loop(lo, hi, last * width, lambda iv, _: body(iv, last, hi), (), writes)
+            if start is None:
+                self.loop(lo, hi, last * width, lambda iv, _: body(iv, last, hi), (), writes)
+            else:
+                self.loop(start, hi, width, lambda iv, _: body(iv, 1, hi, lo), (), writes)
             return
         step = width * parts
+        if start is not None:
+            inside = self.code.op(f"add i64 {start}, {width}")
+            middle = self.split(inside, hi, step)
+
+            def piece(iv: str, carried: list[str]) -> list[str]:
+                # A masked vector, then whole ones up to the last: so first and last are one code.
+                self.straight(lambda: body(iv, 1, hi, lo), writes)
+                here = self.code.op(f"add i64 {iv}, {width}")
+                self.loop(here, middle, step, lambda at, _: body(at, parts, None), (), writes)
+                return carried
+
+            def following(iv: str) -> str:
+                pair = (("i64", self.code.op(f"add i64 {iv}, {width}")), ("i64", str(middle)))
+                return self.code.call("i64", "llvm.smax.i64", *pair)
+
+            self.loop(start, hi, following, piece, (), writes)
+            return
         middle = self.split(lo, hi, step)
         self.loop(lo, middle, step, lambda iv, _: body(iv, parts, None), (), writes)
         self.loop(middle, hi, last * width, lambda iv, _: body(iv, last, hi), (), writes)
+
+    def _start(self, s: For, lo: int | str, hi: int | str, width: int) -> str | None:
+        """Return where a vector loop starts so that most of its vectors are whole cache lines.
+
+        That is at or before `lo`, or at `hi` if nothing is in between.  Return None if the loop may
+        as well start at `lo`, and where mathematical functions are computed: those that do more
+        for a vector with a huge argument would give bits that depend on addresses.
+        """
+        first = s.body[0]
+        if not all(isinstance(x, Store) for x in s.body) or not isinstance(first, Store):
+            return None
+        if (isinstance(lo, int) and isinstance(hi, int)) or often_used(s.body, 0):
+            return None
+        steps = [(c, x) for c, x in split_affine(first.offset)[1] if s.loop.var in free_vars(x)]
+        if steps != [(1, index(s.loop.var))]:
+            return None
+        buffer = most_read(s.body, first)
+        dtype = self.kernel.buffers[buffer].dtype
+        self.lanes = Lanes(s.loop.var, str(lo), width, 1, self.depth, None)
+        for t in self.offset_terms(first.offset):
+            self.value(t)
+        at = self.address(buffer, first.offset, dtype)
+        self.lanes = None
+        code, size = self.code, dtype.itemsize
+        bits = code.op(f"ptrtoint ptr {at} to i64")
+        bits = code.op(f"and i64 {bits}, {size * width - 1}")
+        before = code.op(f"lshr i64 {bits}, {size.bit_length() - 1}")
+        start = code.op(f"sub i64 {lo}, {before}")
+        some = code.op(f"icmp slt i64 {lo}, {hi}")
+        return code.op(f"select i1 {some}, i64 {start}, i64 {hi}")
 
     def _band_for(
         self, s: For, band: Band, lo: int | str, hi: int | str, writes: frozenset[int]

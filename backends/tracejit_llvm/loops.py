@@ -62,13 +62,19 @@ class Loops(Scope):
         return code.op(f"add i64 {lo}, {whole}")
 
     def with_lanes(
-        self, var: IndexVar, iv: str, width: int, parts: int, hi: int | str | None
+        self,
+        var: IndexVar,
+        iv: str,
+        width: int,
+        parts: int,
+        hi: int | str | None,
+        lo: int | str | None = None,
     ) -> None:
-        """Start lanes in the innermost region; `hi` if the last ones may be off."""
-        left = None
-        if hi is not None:
-            if isinstance(hi, int) and not iv.startswith("%"):
-                left = str(hi - int(iv))
-            else:
-                left = self.code.op(f"sub i64 {hi}, {iv}")
-        self.lanes = Lanes(var, iv, width, parts, self.depth, left)
+        """Start lanes in the innermost region; `hi` if the last ones may be off, `lo` the first."""
+
+        def places(bound: int | str | None) -> str | None:
+            if isinstance(bound, int) and not iv.startswith("%"):
+                return str(bound - int(iv))
+            return None if bound is None else self.code.op(f"sub i64 {bound}, {iv}")
+
+        self.lanes = Lanes(var, iv, width, parts, self.depth, places(hi), places(lo))

@@ -44,12 +44,20 @@ class Memory(Regions):
         lanes = self.lanes
         if lanes is None or lanes.left is None:
             return None
-        n, depth, left = lanes.width, lanes.depth, lanes.left
-        if left.startswith("%"):
-            left = self.pure(depth, f"trunc i64 {left} to i32")
-        limit = self.splat(left, "i32", depth)
+        n, depth = lanes.width, lanes.depth
+        flags = vector("i1", n)
         places = integers(range(p * n, (p + 1) * n), "i32")
-        return self.pure(depth, f"icmp slt {vector('i32', n)} {places}, {limit}")
+
+        def compared(how: str, count: str) -> str:
+            if count.startswith("%"):
+                count = self.pure(depth, f"trunc i64 {count} to i32")
+            limit = self.splat(count, "i32", depth)
+            return self.pure(depth, f"icmp {how} {vector('i32', n)} {places}, {limit}")
+
+        mask = compared("slt", lanes.left)
+        if lanes.skipped is None:
+            return mask
+        return self.pure(depth, f"and {flags} {mask}, {compared('sge', lanes.skipped)}")
 
     def _left(self, p: int) -> str:
         """Return how many iterations there are from a part on."""
@@ -156,6 +164,12 @@ class Memory(Regions):
         known, layers = self.layered(constant_, scalars)
         pointer = self._pointer(buffer, layers, scalar)
         return pointer, depth, coefficient, vectors, known
+
+    def address(self, buffer: int, offset: Expr, dtype: np.dtype[Any]) -> str:
+        """Return where the first element of the lanes is in memory."""
+        scalar = memory(dtype)
+        pointer, _, _, _, known = self._place(buffer, offset, scalar)
+        return self._moved(self.code, scalar, pointer, known)
 
     def _moved(self, code: Code, scalar: str, pointer: str, offset: int) -> str:
         if offset == 0:

@@ -46,6 +46,8 @@ class Lanes:
     depth: int
     left: str | None
     """How many iterations there are from ``iv`` on, as an i64; None if they fill all lanes."""
+    skipped: str | None = None
+    """How many of these are before the first of the loop, as an i64, if any may be."""
 
 
 class Regions:
@@ -147,7 +149,7 @@ class Regions:
         self,
         lo: int | str,
         hi: int | str,
-        step: int,
+        step: int | Callable[[str], str],
         body: Callable[[str, list[str]], list[str]],
         carried: Sequence[tuple[str, str]] = (),
         writes: frozenset[int] = frozenset(),
@@ -159,8 +161,8 @@ class Regions:
         ----------
         lo, hi : int or str
             Bounds, ints if known.
-        step : int
-            The step.
+        step : int or callable
+            The step, or what emits the variable's next value after the body.
         body : callable
             ``body(variable, carried) -> carried``, emitting into the innermost region.
         carried : sequence of (type, initial value)
@@ -176,7 +178,7 @@ class Regions:
         if isinstance(lo, int) and isinstance(hi, int) and known:
             if lo >= hi:
                 return start
-            if hi - lo <= step:
+            if isinstance(step, int) and hi - lo <= step:
                 done: list[str] = self.straight(lambda: body(str(lo), start), writes)
                 return done
         outer = self.code
@@ -186,7 +188,10 @@ class Regions:
         inner = self.push(Code(self.module, f"loop{n}"), writes, True)
         names = [f"%c{n}.{k}" for k in range(len(start))]
         new = body(f"%i{n}", names)
-        following = inner.code.op(f"add i64 %i{n}, {step}")
+        if isinstance(step, int):
+            following = inner.code.op(f"add i64 %i{n}, {step}")
+        else:
+            following = step(f"%i{n}")
         again = inner.code.op(f"icmp slt i64 {following}, {hi}")
         if goes is not None:
             again = inner.code.op(f"and i1 {again}, {goes[1]()}")

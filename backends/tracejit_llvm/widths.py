@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable
 
 from tracejit.ir.dtypes import is_bool
-from tracejit.ir.kernel import For, Recurrence, Reduce, Statement, expressions
+from tracejit.ir.kernel import For, Recurrence, Reduce, Statement, Store, expressions
 from tracejit.ir.scalar import COSTS, Expr, IndexVar, Integer, free_vars, raw, walk
 
 __all__ = [
     "SHORT",
     "below",
     "cost_of",
+    "most_read",
     "often_used",
     "shape_of_lanes",
     "trips",
@@ -26,6 +27,8 @@ VECTOR_BYTES = 64
 INTRINSICS = frozenset(
     ("max", "min", "sqrt", "abs", "floor", "ceil", "trunc", "round", "copysign")
 )
+SEVERAL = 2
+"""Loads that cost less than a store."""
 DEAR = 16
 """Cost from which an operation is a mathematical function."""
 FEW, CHEAP = 6, 100
@@ -99,6 +102,23 @@ def often_used(
 def _is_extreme(s: Statement) -> bool:
     """Return whether a statement computes maxima and minima alone."""
     return isinstance(s, Reduce) and all(a.op in ("max", "min") for a in s.accumulators)
+
+
+def most_read(body: Iterable[Statement], store: Store) -> int:
+    """Return the buffer that is best read, or written, where it begins a cache line.
+
+    It is the one that is read at several places, of those that are read where `store` writes; else
+    the one that is written: a store across two lines costs more than a load.
+    """
+    places: dict[int, int] = {}
+    here: set[int] = set()
+    for e in below(_roots(body)):
+        if e.op == "load" and e.dtype.itemsize == store.value.dtype.itemsize:
+            places[e.attr] = places.get(e.attr, 0) + 1
+            if e.args[0] is store.offset:
+                here.add(e.attr)
+    best = max(here, key=lambda b: (places[b], -b), default=store.buffer)
+    return best if places.get(best, 0) > SEVERAL else store.buffer
 
 
 def shape_of_lanes(

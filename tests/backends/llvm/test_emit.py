@@ -606,3 +606,32 @@ def test_deep_expression(compiler: Any) -> None:
         e = s.apply("add", s.apply("mul", e, s.const(0.5 + k / 1e4, F64)), s.const(1.0, F64))
     x, out = values(F64, 20), np.zeros(20)
     check(compiler, elementwise(e, [F64], F64), [x, out], [20])
+
+
+# ------------------------------------------------------------------------------ alignment
+
+
+@pytest.mark.parametrize("dtype", [F32, F64, DTYPES["i8"]])
+@pytest.mark.parametrize("reads", [1, 3])
+def test_vectors_begin_at_cache_lines_wherever_the_arrays_do(
+    compiler: Any, dtype: Any, reads: int
+) -> None:
+    """Elements behind and before the loop keep what they hold."""
+    value = load(0, at(0, (1, i)), dtype)
+    for k in range(1, reads):
+        value = s.apply("add", value, load(0, at(k, (1, i)), dtype))
+    store = Store(1, at(0, (1, i)), value)
+    kernel = Kernel(
+        params((dtype, "in"), (dtype, "out")),
+        (For(Loop(i, Size(0), Size(1), True), (store,), True),),
+        2,
+    )
+    native = compiler(kernel)
+    x, before = values(dtype, 400), values(dtype, 400, 1)
+    for first in range(0, 40, 3):
+        for lo, hi, begin, end in [(0, 5, 0, 9), (1, 200, 0, 999), (3, 150, 20, 90), (9, 9, 0, 99)]:
+            for ours in (first, 7):
+                out, want = before.copy(), before.copy()
+                native([x[ours:], out[first:]], (lo, hi), (), begin, end)
+                run_kernel(kernel, [x[ours:], want[first:]], (lo, hi), (), begin, end)
+                np.testing.assert_array_equal(out, want)
