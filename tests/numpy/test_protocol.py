@@ -210,3 +210,16 @@ def test_linalg() -> None:
         )
     singular = np.asarray(tnp.linalg.solve(np.zeros((2, 2)), np.ones(2)))
     assert np.isnan(singular).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "complex128"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_large_array_is_copied_to_where_a_cache_line_begins(dtype: str, order: str) -> None:
+    x = np.arange(40_000.0).reshape(200, 200).astype(dtype, order=order)  # type: ignore[call-overload]
+    for source in (x, x[1:], x[:, ::-1]):
+        made = tnp.asarray(source)
+        view = np.asarray(made)
+        assert view.ctypes.data % 64 == 0
+        assert view.flags.c_contiguous
+        np.testing.assert_array_equal(view, source)
+        assert not np.shares_memory(view, x)

@@ -286,11 +286,28 @@ def _restore_on(buf: np.ndarray[Any, Any], weak: bool, device: str) -> Array:
 
 def from_numpy(x: Any, weak: bool = False) -> Array:
     """Return an Uncommitted array with a copy of the elements of `x`."""
-    array = np.array(x, order="C", copy=True)
+    array = _copied(x)
     aval = aval_of_scalar(x) if weak else ShapedArray(array.shape, array.dtype)
     if array.dtype is not aval.dtype:
         array = array.astype(aval.dtype)
     return uncommitted(aval, array)
+
+
+_LINE = 64
+_WORTH_ALIGNING = 1 << 14
+
+
+def _copied(x: Any) -> np.ndarray[Any, Any]:
+    """Return a copy that begins a cache line if it is large: vectors are read whole lines then."""
+    array = np.asarray(x)
+    if array.nbytes < _WORTH_ALIGNING or array.dtype.hasobject:
+        return np.array(x, order="C", copy=True)
+    memory = np.empty(array.nbytes + _LINE, np.uint8)
+    copy: np.ndarray[Any, Any] = np.ndarray(
+        array.shape, array.dtype, memory, -memory.ctypes.data % _LINE
+    )
+    copy[...] = array
+    return copy
 
 
 def download(buf: Any) -> np.ndarray[Any, Any]:
