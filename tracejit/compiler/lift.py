@@ -102,6 +102,11 @@ class _Lifter:
                 zip(args, coefs, strict=True),
                 key=lambda t: (0, t[0].attr.name) if t[0].op == "index" else (1, s.show(t[0])),
             )
+            if isinstance(constant, int):
+                rest = _rest(constant, coefs)
+                if rest != constant:
+                    terms.append((s.const(1, s.I64), constant - rest))
+                    constant = rest
             coefs = tuple(self.integer(c) for _, c in terms)
             return s.raw(
                 "affine", tuple(t for t, _ in terms), e.dtype, (self.integer(constant), coefs)
@@ -151,6 +156,21 @@ class _Lifter:
         value = self.expr(st.value)
         number = self.numbers[st.buffer]  # type: ignore[index]
         return Store(number, self.expr(st.offset), value)
+
+
+def _rest(constant: int, coefficients: Sequence[int | Size]) -> int:
+    """Return what a constant is beside multiples of the coefficients, if that is small and not 0.
+
+    So what is read beside a neighbouring row keeps its distance from it, and shares its address.
+    """
+    if -SMALL <= constant <= SMALL:
+        return constant
+    rest = constant
+    for c in sorted((abs(c) for c in coefficients if isinstance(c, int)), reverse=True):
+        if c <= SMALL:
+            break
+        rest -= round(rest / c) * c
+    return rest if rest and -SMALL <= rest <= SMALL else constant
 
 
 _variables: list[IndexVar] = []
