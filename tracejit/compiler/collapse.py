@@ -9,7 +9,7 @@ from tracejit.ir import scalar as s
 from tracejit.ir.kernel import Reduce, Statement, Store, expressions
 from tracejit.ir.scalar import Expr, IndexVar, Loop
 
-__all__ = ["collapse", "collapse_reduction", "replaced"]
+__all__ = ["collapse", "collapse_reduction", "replaced", "substituted"]
 
 
 def collapse(
@@ -24,7 +24,7 @@ def collapse(
     # Loops of one iteration vanish.
     single = {v.var for v in loops if v.lo == 0 and v.hi == 1}
     if single:
-        body = _substituted(body, {v: s.const(0, s.I64) for v in single})
+        body = substituted(body, {v: s.const(0, s.I64) for v in single})
         loops = [v for v in loops if v.var not in single]
     at = len(loops) - 2
     while at >= 0:
@@ -34,7 +34,7 @@ def collapse(
         assert isinstance(outer.hi, int)
         if _contiguous(_as_stores(body), outer.var, inner.var, extent):
             joined = IndexVar(inner.var.name, outer.hi * extent)
-            body = _substituted(
+            body = substituted(
                 body, {outer.var: s.const(0, s.I64), inner.var: s.index(joined)}
             )
             loops[at : at + 2] = [Loop(joined, 0, outer.hi * extent)]
@@ -55,9 +55,10 @@ def _as_stores(body: Sequence[Statement]) -> list[Store]:
     return out
 
 
-def _substituted(
+def substituted(
     body: Sequence[Statement], values: dict[IndexVar, Expr]
 ) -> tuple[Statement, ...]:
+    """Return a body without loops with variables replaced."""
     def replace(e: Expr) -> Expr | None:
         return values.get(e.attr) if e.op == "index" else None
 

@@ -143,7 +143,7 @@ def in_place_pairs(drafts: list[Draft], dying: set[Value]) -> dict[Value, Value]
     reads: list[dict[Value, set[Expr]]] = []
     writes: dict[Value, dict[int, set[Expr]]] = {}
     written: set[Value] = set()
-    # What is stored before a value is read must not take its place.
+    # What an earlier stage stores before a value is read must not take its place.
     behind: dict[Value, set[Value]] = {}
     for n, leaf in enumerate(leaves):
         mine: dict[Value, set[Expr]] = {}
@@ -170,7 +170,7 @@ def in_place_pairs(drafts: list[Draft], dying: set[Value]) -> dict[Value, Value]
                 and v is not out
                 and v.aval.nbytes == out.aval.nbytes
                 and v.aval.dtype.itemsize == out.aval.dtype.itemsize
-                and out not in behind[v]
+                and (flat or out not in behind[v])
                 and _may_overwrite(v, at, reads, writes, flat)
             ):
                 pairs[out] = v
@@ -191,7 +191,8 @@ def _may_overwrite(
         if v not in r:
             continue
         if n in at:
-            if len(at[n]) != 1 or r[v] != at[n]:
+            # An iteration of boxes may write several elements, after it has read them all.
+            if not r[v] <= at[n] if flat else len(at[n]) != 1 or r[v] != at[n]:
                 return False
         elif flat or n > min(at) or v not in writes:
             # An earlier stage reads `v` within the row only if this kernel wrote it.

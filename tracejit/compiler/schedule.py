@@ -29,6 +29,8 @@ from tracejit.compiler.stages import (
     side_by_side,
     store,
 )
+from tracejit.compiler.tiles import ROWS as ROWS_OF_TILES
+from tracejit.compiler.tiles import in_tiles
 from tracejit.compiler.values import Group, Task, Value
 from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
@@ -96,7 +98,7 @@ def schedule(
         if tasks[0].reduces:
             drafts = _reductions(tasks, regions, target)
         else:
-            drafts = [_elementwise(tasks, regions)]
+            drafts = [_elementwise(tasks, regions, target)]
     else:
         columns = _columns(k, tasks, stored) if target.kind == "cpu" else None
         drafts = [columns or _rows(k, tasks, stored)]
@@ -108,10 +110,12 @@ def schedule(
 # --------------------------------------------------------------------------- elementwise
 
 
-def _elementwise(tasks: Sequence[Task], regions: Sequence[Region]) -> Draft:
+def _elementwise(
+    tasks: Sequence[Task], regions: Sequence[Region], target: Target
+) -> Draft:
     shape = tasks[0].shape
     variables = domain(shape)
-    body: list[Statement] = []
+    nests: list[tuple[list[Loop], tuple[Statement, ...]]] = []
     for region in regions:
         index = [s.index(v) for v in variables]
         stores: tuple[Statement, ...] = tuple(
@@ -120,13 +124,13 @@ def _elementwise(tasks: Sequence[Task], regions: Sequence[Region]) -> Draft:
         loops = [Loop(v, *region.box[v]) for v in variables]
         if len(regions) == 1:
             loops, stores = collapse(loops, stores)
-        body.append(_nest(loops, stores))
-    rows = shape[0] if shape else 1
-    if len(regions) == 1:
-        first = body[0]
-        assert isinstance(first, For)
-        rows = first.loop.hi  # type: ignore[assignment]
-    return Draft(_joined(body), rows, math.prod(shape), boxes=True)
+        nests.append((loops, stores))
+    tiles = in_tiles(nests) if target.kind == "cpu" else nests
+    body = [_nest(loops, stores) for loops, stores in tiles]
+    rows = max((loops[0].hi for loops, _ in tiles if loops), default=1)
+    assert isinstance(rows, int)
+    elements = math.prod(shape) if tiles == nests else math.prod(shape) // ROWS_OF_TILES
+    return Draft(_joined(body), rows, elements, boxes=True)
 
 
 def _joined(body: Sequence[Statement]) -> tuple[Statement, ...]:
