@@ -1,8 +1,9 @@
 """Emit: a kernel as the text of an LLVM module.
 
 The text has explicit vectors, needs no optimisation passes and goes to code generation as it is.  A
-vector loop is a main loop of whole vectors and a tail of masked ones.  Loops of few known trips are
-written out.
+vector loop is a main loop of whole vectors and a tail of masked ones; where it stores neighbours,
+it begins with a masked vector, too, so that the others are whole cache lines.  Loops of few known
+trips are written out.
 """
 
 from __future__ import annotations
