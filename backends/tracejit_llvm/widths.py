@@ -31,7 +31,7 @@ SEVERAL = 2
 """Loads that cost less than a store."""
 DEAR = 16
 """Cost from which an operation is a mathematical function."""
-FEW, CHEAP = 6, 100
+FEW, CHEAP = 6, 50
 """Carried values, and cost of a trip, up to which four vectors of recurrences go side by side."""
 
 

@@ -298,18 +298,22 @@ def test_text_keeps_conditions_and_names() -> None:
     assert "next s2 = gt(" in text
 
 
+@pytest.mark.parametrize("shape", [(), (9,)])
 @pytest.mark.parametrize("name", ["scan", "while"])
-def test_interrupts(name: str) -> None:
+def test_interrupts(name: str, shape: tuple[int, ...]) -> None:
     def endless(x: Any) -> Any:
         if name == "scan":
             return lax.fori_loop(0, 10**12, lambda i, c: tnp.sin(c) + x, x)
-        return lax.while_loop(lambda c: c < 2.0, lambda c: tnp.sin(c) * 0.5, x)
+        own = lambda x: lax.while_loop(lambda c: c < 2.0, lambda c: tnp.sin(c) * 0.5, x)
+        return tj.vmap(own)(x) if shape else own(x)
 
+    x = np.ones(shape)
+    assert "recur" in kernels(endless, x)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    compiled = tj.jit(endless).lower(1.0).compile()
+    compiled = tj.jit(endless).lower(x).compile()
     timer.start()
     start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        compiled(1.0)
+        compiled(x)
     assert time.perf_counter() - start < 20.0
     assert float(tj.jit(lambda x: lax.fori_loop(0, 3, lambda i, c: c + x, x))(1.0)) == 4.0

@@ -2,8 +2,8 @@
 
 A loop over a few scalars is one recurrence of scalars.  A loop over arrays whose elements have
 nothing to do with one another, such as one that `vmap` makes, is one recurrence for each element,
-or lane, and many run side by side: the loops change places.  So what is carried is read and written
-once, not in each trip.
+or lane, and some run side by side: the loops change places.  So what is carried is read and written
+once, not in each trip, and a lane that is done takes no more time.
 
 The expressions of a trip are those of the kernels it would have otherwise, so the results have the
 same bits.  A loop that may take long is run in turns, between which what it carries lies in memory,
@@ -39,14 +39,14 @@ from tracejit.ir.scalar import Expr, IndexVar, Loop
 __all__ = ["Recurrent", "recurrent"]
 
 MOST_CARRIED = 96
-"""Elements that a loop carries, or a lane of it."""
-MOST_EXPRESSIONS = 4000
+"""Elements that a loop of scalars carries."""
+MOST_IN_LANES = 16
+"""Elements that a lane carries: what exceeds the registers of vectors is faster in arrays."""
+MOST_EXPRESSIONS = 1500
 """Of a trip."""
 FEWEST_LANES = 4
-TOGETHER = 32
-"""Lanes that run at once: what they scan and stack is passed over once."""
-LARGE = 1 << 20
-"""Bytes of carried arrays from which a core has them not all at hand in the next trip."""
+TOGETHER = 16
+"""Lanes that are all under way at once."""
 TURN = 1e6
 """Estimated nanoseconds of a turn of scalars."""
 TURN_OF_LANES = 5e7
@@ -234,16 +234,10 @@ def _may_be(block: Block) -> bool:
 def _gains(item: Opaque, lanes: Lanes) -> bool:
     """Whether lanes are faster than one kernel a trip.
 
-    Few save its launch, many that leave the caches its traffic.  Those of a loop that ends when all
-    are done need not wait for one another.
+    Few of them save its launch.  Of many, one kernel a trip has more to do while it waits for
+    results; but those of a loop that ends when all are done need not wait for one another.
     """
-    params = item.equation.params
-    if lanes.var.extent <= TOGETHER or "n_carry" not in params:
-        return True
-    given = params["n_consts"] + params["n_carry"]
-    if len(item.inputs) > given or len(item.outputs) > params["n_carry"]:
-        return False
-    return sum(v.aval.nbytes for v in item.outputs) >= LARGE
+    return lanes.var.extent <= TOGETHER or item.equation.primitive.name == "while_loop"
 
 
 def _lanes(item: Opaque) -> Iterator[Lanes]:
@@ -325,7 +319,7 @@ class _Loop:
         self, values: Sequence[Value]
     ) -> tuple[list[list[Expr]], list[list[Expr]], list[Elements]]:
         offsets = [self.runner.offsets(v.aval) for v in values]
-        if sum(map(len, offsets)) > MOST_CARRIED:
+        if sum(map(len, offsets)) > (MOST_CARRIED if self.lanes is None else MOST_IN_LANES):
             raise NotSmall
         names = [
             [self._name(v.aval) for _ in own] for v, own in zip(values, offsets, strict=True)
