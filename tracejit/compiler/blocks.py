@@ -6,6 +6,7 @@ no lowering rule (it runs by a counted callback to its NumPy meaning).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from tracejit.compiler.complex_sums import split_sums
 from tracejit.compiler.contract import SMALL_MATRIX, canonicalise, stacks
 from tracejit.compiler.fuse import decide, is_written_out
-from tracejit.compiler.group import group_tasks
+from tracejit.compiler.group import MOST_APART, group_tasks
 from tracejit.compiler.libraries import library_call
 from tracejit.compiler.loaders import Loader, LoopBuilder, NeedStore, NotNative
 from tracejit.compiler.values import Block, Group, Item, Opaque, Task, Value
@@ -118,7 +119,7 @@ class _Builder:
             elif not self._alias(eq):
                 self._native(n, eq, stored, items)
         block.outputs = [self._value(a) for a in program.outputs]
-        block.items = group_tasks(k, items)
+        block.items = group_tasks(k, items, MOST_APART if lanes else math.inf)
         self._note(block, stored, reductions)
         return block
 

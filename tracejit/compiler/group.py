@@ -17,7 +17,7 @@ from tracejit.compiler.values import Group, Item, Task, Value
 from tracejit.ir import scalar as s
 from tracejit.ir.scalar import Expr, IndexVar
 
-__all__ = ["domain", "evaluate", "group_tasks", "reduction_of"]
+__all__ = ["MOST_APART", "domain", "evaluate", "group_tasks", "reduction_of"]
 
 MAX_BUFFERS = 24
 MAX_NODES = 4000
@@ -120,10 +120,13 @@ class _Reads:
                     self.reduced = tuple(loop.var.extent for loop in e.attr[1])
 
 
-def group_tasks(k: LoopBuilder, items: Sequence[Task | Item]) -> list[Item]:
+def group_tasks(
+    k: LoopBuilder, items: Sequence[Task | Item], apart: float = MOST_APART
+) -> list[Item]:
     """Return `items` with the tasks grouped; the order of what is not a task stays.
 
-    A task joins the first group that may hold it, or starts a new one.
+    A task joins the first group that may hold it, or starts a new one.  Above `apart` expressions
+    in all boxes it joins no group that it has nothing in common with.
     """
     out: list[Item] = []
     drafts: dict[int, _Draft] = {}
@@ -140,7 +143,7 @@ def group_tasks(k: LoopBuilder, items: Sequence[Task | Item]) -> list[Item]:
             (
                 n
                 for n in range(max(first, 0), len(out))
-                if n in drafts and _fits(k, drafts[n], item, reads)
+                if n in drafts and _fits(k, drafts[n], item, reads, apart)
             ),
             None,
         )
@@ -158,7 +161,7 @@ def group_tasks(k: LoopBuilder, items: Sequence[Task | Item]) -> list[Item]:
     return out
 
 
-def _fits(k: LoopBuilder, draft: _Draft, task: Task, reads: _Reads) -> bool:
+def _fits(k: LoopBuilder, draft: _Draft, task: Task, reads: _Reads, apart: float) -> bool:
     if (
         len(draft.values | set(reads.loads)) >= MAX_BUFFERS
         or draft.nodes + reads.nodes > MAX_NODES
@@ -167,7 +170,7 @@ def _fits(k: LoopBuilder, draft: _Draft, task: Task, reads: _Reads) -> bool:
     ):
         return False
     boxes = max(draft.boxes, reads.boxes)
-    if draft.values.isdisjoint(reads.loads) and boxes * (draft.nodes + reads.nodes) > MOST_APART:
+    if draft.values.isdisjoint(reads.loads) and boxes * (draft.nodes + reads.nodes) > apart:
         return False
     return _fits_flat(draft, task, reads) or _fits_rows(k, draft, task, reads)
 
