@@ -153,6 +153,10 @@ def test_tridiagonal_systems(n: int, dtype: Any) -> None:
     np.testing.assert_allclose(x, want, rtol=1e-6, atol=1e-6 * abs(want).max())
 
 
+def test_tridiagonal_systems_have_the_name_that_jax_gives_them() -> None:
+    assert tj.lax.linalg.tridiagonal_solve is linalg.tridiagonal_solve
+
+
 def test_tridiagonal_derivatives_and_lanes() -> None:
     dl, d, du = RNG.normal(size=(3, 5))
     b = RNG.normal(size=(5, 2))

@@ -94,7 +94,8 @@ ROWS = [
     Row("log_expit", REAL, special=EDGES),
     Row("exprel", REAL, special=[*EDGES, (0.03,), (-0.0299,), (1e-9,)]),
     Row("boxcox", ((0.1, 4.0), (-2.0, 2.0)), (0, 1),
-        [(0.0, 0.5), (0.0, -0.5), (0.0, 0.0), (2.0, 0.0), (2.0, 1e-12), (-1.0, 0.5)]),
+        [(0.0, 0.5), (0.0, -0.5), (0.0, 0.0), (2.0, 0.0), (2.0, 1e-12), (-1.0, 0.5),
+         (INF, 0.5), (INF, 0.0), (INF, -0.5), (INF, NAN), (0.0, NAN)]),
     Row("boxcox1p", ((-0.8, 4.0), (-2.0, 2.0)), (0, 1), [(-1.0, 0.5), (2.0, 0.0), (1e-12, 3.0)]),
     Row("inv_boxcox", ((0.1, 0.4), (-2.0, 2.0)), (0, 1), [(2.0, 0.0), (-0.5, 2.0)]),
     Row("inv_boxcox1p", ((0.1, 0.4), (-2.0, 2.0)), (0, 1), [(2.0, 0.0), (1e-12, 2.0)]),
@@ -393,3 +394,17 @@ def test_what_has_no_derivative_says_so() -> None:
             tj.grad(call)(2.0)
     with pytest.raises(NotImplementedError, match="exact"):
         special.factorial(3, exact=True)
+
+
+def test_riemanns_zeta_on_the_whole_line() -> None:
+    at = [0.0, -0.0, 0.5, 0.999, 1e-9, -1e-9, -1.0, -2.0, -3.5, -17.3, -30.0, -100.25, -300.0, 2.0]
+    wanted = [float(mpmath.zeta(mpmath.mpf(s))) for s in at]
+    found = np.asarray(tj.jit(special.zeta)(np.array(at)))
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    np.testing.assert_array_equal(special.zeta(np.array([1.0, INF, NAN])), [INF, 1.0, NAN])
+    for s in (0.0, 0.5, -1.0, -2.0, -3.5, -17.3, 2.0, 3.5):
+        slope = float(mpmath.zeta(s, derivative=1))
+        assert float(tj.grad(special.zeta)(s)) == pytest.approx(slope, rel=1e-10)
+        assert float(tj.grad(tj.grad(special.zeta))(s)) == pytest.approx(
+            float(mpmath.zeta(s, derivative=2)), rel=1e-8
+        )

@@ -10,6 +10,7 @@ from typing import Any
 import tracejit.numpy as tnp
 from tracejit.core.errors import TracejitError
 from tracejit.core.tracer import get_aval
+from tracejit.lax.tridiagonal import tridiagonal_solve
 from tracejit.ops import eig as general
 from tracejit.ops import factorizations, spectral
 from tracejit.ops.constant import iota
@@ -27,6 +28,7 @@ __all__ = [
     "qr",
     "svd",
     "triangular_solve",
+    "tridiagonal_solve",
 ]
 
 

@@ -20,6 +20,7 @@ from tracejit.ops.constant import scalar_like
 from tracejit.ops.logical import and_, eq, ge, gt, lt, max_, ne, or_, select
 from tracejit.ops.transcendental import exp, expm1, log, log1p
 from tracejit.scipy.special.operands import floats
+from tracejit.scipy.special.riemann import riemann
 
 __all__ = [
     "bernoulli", "bessel_jn", "boxcox", "boxcox1p", "comb", "entr", "erfcinv", "exprel",
@@ -119,9 +120,11 @@ def comb(N: Any, k: Any, *, exact: bool = False, repetition: bool = False) -> An
 def zeta(x: Any, q: Any = None) -> Any:
     """Hurwitz zeta function, the sum of ``(k + q)**-x`` over ``k >= 0``; Riemann's without `q`.
 
-    Both derivatives exist, for positive `q`.
+    Both derivatives exist, for positive `q`.  Riemann's function is that of all real numbers.
     """
-    x, q = floats("zeta", x, 1.0 if q is None else q)
+    if q is None:
+        return riemann(*floats("zeta", x))
+    x, q = floats("zeta", x, q)
     return factorials.zeta(x, q)
 
 
@@ -229,14 +232,14 @@ def _exprel(x: Any) -> Any:
 
 
 def _boxcox(logarithm: Any, lmbda: Any) -> Any:
-    infinite = eq(logarithm, _of(logarithm, -math.inf))
+    # Of 0 and inf: the power is 0 or infinite, whichever the sign of the exponent says.
+    infinite = eq(abs_(logarithm), _of(logarithm, math.inf))
     safe = select(infinite, _of(logarithm, 0), logarithm)
-    at_zero = select(
-        gt(lmbda, _of(lmbda, 0)),
-        div(_of(lmbda, -1), select(gt(lmbda, _of(lmbda, 0)), lmbda, _of(lmbda, 1))),
-        logarithm,
-    )
-    return select(infinite, at_zero, mul(safe, _exprel(mul(safe, lmbda))))
+    zero = _of(lmbda, 0)
+    vanishes = select(lt(logarithm, zero), gt(lmbda, zero), lt(lmbda, zero))
+    at_end = select(vanishes, div(_of(lmbda, -1), select(vanishes, lmbda, _of(lmbda, 1))), logarithm)
+    at_end = select(ne(lmbda, lmbda), lmbda, at_end)
+    return select(infinite, at_end, mul(safe, _exprel(mul(safe, lmbda))))
 
 
 def boxcox(x: Any, lmbda: Any) -> Any:
