@@ -237,7 +237,8 @@ def _boxcox(logarithm: Any, lmbda: Any) -> Any:
     safe = select(infinite, _of(logarithm, 0), logarithm)
     zero = _of(lmbda, 0)
     vanishes = select(lt(logarithm, zero), gt(lmbda, zero), lt(lmbda, zero))
-    at_end = select(vanishes, div(_of(lmbda, -1), select(vanishes, lmbda, _of(lmbda, 1))), logarithm)
+    finite = div(_of(lmbda, -1), select(vanishes, lmbda, _of(lmbda, 1)))
+    at_end = select(vanishes, finite, logarithm)
     at_end = select(ne(lmbda, lmbda), lmbda, at_end)
     return select(infinite, at_end, mul(safe, _exprel(mul(safe, lmbda))))
 
