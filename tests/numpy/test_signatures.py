@@ -46,6 +46,7 @@ ALLOWED = {
     "lax.linalg.eigh lacks sort_eigenvalues, subset_by_index, implementation": "they ascend",
     "lax.linalg.qr lacks pivoting, use_magma": "there are no pivots",
     "lax.linalg.svd lacks subset_by_index, algorithm": "all values are computed",
+    "lax.linalg.tridiagonal_solve lacks perturb_singular": "singular systems give inf or NaN",
     "scipy.linalg.dft lacks dtype": "SciPy has none",
     "scipy.linalg.eigh lacks turbo, eigvals": "SciPy has them no more",
     "scipy.linalg.eigh_tridiagonal lacks key": "there is nothing random in it",
