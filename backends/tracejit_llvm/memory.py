@@ -187,6 +187,7 @@ class Memory(Regions):
 
     def load(self, e: Expr) -> Value:
         buffer: int = e.attr
+        self.loaded.add(buffer)
         scalar = memory(e.dtype)
         size = 1 if scalar == "i8" else e.dtype.itemsize
         pointer, place, coefficient, vectors, known = self._place(buffer, e.args[0], scalar)

@@ -61,6 +61,7 @@ class Regions:
         self.lanes: Lanes | None = None
         # Of float arguments, by type and width of their vectors.
         self.tables: dict[tuple[str, int], str] = {}
+        self.loaded: set[int] = set()  # the buffers that values may have been read from
         self._reads: dict[Expr, frozenset[int]] = {}
         self._depths: dict[str, int] = {}
         self.push(Code(self.module, "entry"), frozenset(), False)
@@ -96,7 +97,7 @@ class Regions:
 
     def forget(self, buffers: frozenset[int]) -> None:
         """Forget what was loaded from `buffers`, which have been or will be written."""
-        if buffers:
+        if not buffers.isdisjoint(self.loaded):
             stale = [k for k in self.memo if isinstance(k, Expr) and self.reads(k) & buffers]
             for key in stale:
                 del self.memo[key]

@@ -8,6 +8,7 @@ is the least integer of 32 or 64 bits, then the low bits.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -55,6 +56,9 @@ def pointwise(code: Code, op: str, dtype: Dtype, n: int, args: tuple[str, ...]) 
     args : tuple of str
         The operands.
     """
+    instruction = _instruction(op, dtype, n)
+    if instruction:
+        return code.op(f"{instruction} {args[0]}, {args[1]}")
     scalar = element(dtype)
     full = vector(scalar, n)
     if op == "select":
@@ -83,23 +87,32 @@ def chosen(code: Code, dtype: Dtype, args: tuple[str, ...]) -> str:
     return code.op(f"extractelement {full} {name}, i64 0")
 
 
+@functools.cache
+def _instruction(op: str, dtype: Dtype, n: int) -> str:
+    """Return the instruction that an operation on two operands is, with its type; "" if none is."""
+    if is_bool(dtype):
+        plain, compares, how = _BOOL, _UNSIGNED, "icmp"
+    elif is_float(dtype):
+        plain, compares, how = _FLOAT, _ORDERED, "fcmp"
+    else:
+        plain, compares, how = _INTEGER, _UNSIGNED if is_unsigned(dtype) else _SIGNED, "icmp"
+    full = vector(element(dtype), n)
+    if op in plain:
+        return f"{plain[op]} {full}"
+    return f"{how} {compares[op]} {full}" if op in compares else ""
+
+
 def _bool(code: Code, op: str, n: int, args: tuple[str, ...]) -> str:
     full = vector("i1", n)
     if op == "not":
         return code.op(f"xor {full} {args[0]}, {spread('true', 'i1', n)}")
     if op in ("abs", "sign"):
         return code.op(f"or {full} {args[0]}, {args[0]}")
-    if op in _UNSIGNED:
-        return code.op(f"icmp {_UNSIGNED[op]} {full} {args[0]}, {args[1]}")
-    return code.op(f"{_BOOL[op]} {full} {args[0]}, {args[1]}")
+    raise KeyError(op)
 
 
 def _float(code: Code, op: str, scalar: str, n: int, args: tuple[str, ...]) -> str:
     full = vector(scalar, n)
-    if op in _FLOAT:
-        return code.op(f"{_FLOAT[op]} {full} {args[0]}, {args[1]}")
-    if op in _ORDERED:
-        return code.op(f"fcmp {_ORDERED[op]} {full} {args[0]}, {args[1]}")
     if op == "neg":
         return code.op(f"fneg {full} {args[0]}")
     f = Lanes(code, scalar, n)
@@ -153,11 +166,6 @@ def _integer(code: Code, op: str, dtype: Dtype, n: int, args: tuple[str, ...]) -
         pairs = [(full, a) for a in operands]
         return code.call(full, f"llvm.{name}.{suffix(scalar, n)}", *pairs)
 
-    if op in _INTEGER:
-        return code.op(f"{_INTEGER[op]} {full} {args[0]}, {args[1]}")
-    if op in _SIGNED:
-        how = (_UNSIGNED if unsigned else _SIGNED)[op]
-        return code.op(f"icmp {how} {full} {args[0]}, {args[1]}")
     if op in ("min", "max"):
         return intrinsic(f"{'u' if unsigned else 's'}{op}", *args)
     if op == "neg":

@@ -34,7 +34,7 @@ class Scope(Memory):
     # ---------------------------------------------------------------- expressions
     def value(self, e: Expr) -> Value:
         """Return the value of an expression, emitting what is not there yet."""
-        memo = self.memo
+        memo, regions = self.memo, self.regions
         stack = [e]
         while stack:
             x = stack[-1]
@@ -42,15 +42,16 @@ class Scope(Memory):
                 stack.pop()
                 continue
             args: Sequence[Expr] = x.args
-            if x.op == "load":
-                args = self.offset_terms(x.args[0])
-            waiting = [a for a in args if a not in memo]
-            if waiting:
-                stack.extend(waiting)
-                continue
+            if args:
+                if x.op == "load":
+                    args = self.offset_terms(args[0])
+                waiting = [a for a in args if a not in memo]
+                if waiting:
+                    stack += waiting
+                    continue
             stack.pop()
-            value = self._computed(x)
-            self.remember(x, value, value.depth)
+            memo[x] = value = self._computed(x)
+            regions[value.depth].owned.append(x)
         found: Value = memo[e]
         return found
 
@@ -74,21 +75,23 @@ class Scope(Memory):
         if op == "float":
             return self._float(e)
         assert op != "ref", f"{e.attr} is used outside the body that computes it"
-        values = [self.memo[a] for a in e.args]
-        depth = max(v.depth for v in values)
+        memo = self.memo
+        values: list[Value] = [memo[a] for a in e.args]
+        depth, wide = 0, False
+        for v in values:
+            depth = max(depth, v.depth)
+            wide = wide or v.vector
         code = self.regions[depth].code
         lanes = self.lanes
-        if lanes is not None and any(v.vector for v in values):
-            width, parts = lanes.width, lanes.parts
-            operands = [
-                self.spread(a, v) for a, v in zip(e.args, values, strict=True)
-            ]
-        else:
-            width, parts = 0, 1
-            operands = [v.names for v in values]
-        names = tuple(
-            self._one(code, e, width, tuple(o[p] for o in operands)) for p in range(parts)
-        )
+        width = 0
+        operands = [v.names for v in values]
+        if lanes is not None and wide:
+            width = lanes.width
+            for n, v in enumerate(values):
+                if not v.vector:
+                    operands[n] = self.spread(e.args[n], v)
+        # One name each, or one a part.
+        names = tuple([self._one(code, e, width, own) for own in zip(*operands, strict=True)])
         return Value(names, width > 0, depth)
 
     def _float(self, e: Expr) -> Value:
@@ -98,8 +101,9 @@ class Scope(Memory):
         if self.brief and lanes is not None:
             full, depth = vector(scalar, lanes.width), lanes.depth
             table = self.tables.setdefault((scalar, lanes.width), f"%table{len(self.tables)}")
-            at = self.pure(depth, f"getelementptr {full}, ptr {table}, i64 {e.attr}")
-            return Value((self.pure(depth, f"load {full}, ptr {at}"),) * lanes.parts, True, depth)
+            code = self.regions[depth].code
+            at = code.op(f"getelementptr {full}, ptr {table}, i64 {e.attr}")
+            return Value((code.op(f"load {full}, ptr {at}"),) * lanes.parts, True, depth)
         at = self.pure(0, f"getelementptr double, ptr %floats, i64 {e.attr}")
         name = self.pure(0, f"load double, ptr {at}")
         if scalar == "float":

@@ -131,8 +131,11 @@ def shape_of_lanes(
     own = [x for s in body if isinstance(s, Recurrence) for x in varying(s, var)]
     for e in below(_roots(body)):
         cost += COSTS.get(e.op, 1)
-        if not is_bool(e.dtype) and e.op != "const" and (var in free_vars(e) or e in own):
-            widest = max(widest, 4 if e.dtype.itemsize == 2 else e.dtype.itemsize)
+        size = 4 if e.dtype.itemsize == 2 else e.dtype.itemsize  # narrow floats are computed wide
+        if size <= widest or is_bool(e.dtype) or e.op == "const":
+            continue
+        if var in free_vars(e) or e in own:
+            widest = size
     width = min(max(VECTOR_BYTES // widest, 4), 32)
     reduces = any(isinstance(s, Reduce) for s in body)
     if own:
