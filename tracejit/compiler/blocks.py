@@ -54,8 +54,8 @@ class _Builder:
             why = self._why_opaque(eq)
             if why:
                 self.opaque[n] = why
-            bodies = [p for _, p in sub_programs(eq.params)]
-            if eq.primitive.control and bodies:
+            bodies = [p for _, p in sub_programs(eq.params)] if eq.primitive.control else []
+            if bodies:
                 self.bodies[n] = tuple(
                     build_block(split_sums(canonicalise(p)), target) for p in bodies
                 )
@@ -127,8 +127,8 @@ class _Builder:
         out: set[Var] = set()
         for n, eq in enumerate(self.program.equations):
             name = eq.primitive.name
-            reduces = name.startswith("reduce_") and not is_written_out(eq)
-            if n not in self.opaque and (reduces or name in _REDUCING):
+            reduces = name in _REDUCING or (name.startswith("reduce_") and not is_written_out(eq))
+            if reduces and n not in self.opaque:
                 out.update(eq.outputs)
         return out
 
@@ -167,13 +167,11 @@ class _Builder:
 
         Its elements then lie at their own number, which no division computes.
         """
-        (out,) = eq.outputs if len(eq.outputs) == 1 else (None,)
         if eq.primitive.name != "reshape":
             return False
-        a = eq.inputs[0]
+        (a,), (out,) = eq.inputs, eq.outputs
         if not isinstance(a, Var) or a not in self.values:
             return False
-        assert out is not None
         self.values[out] = Value(out.aval, base=self.values[a])
         return True
 

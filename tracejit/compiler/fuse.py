@@ -64,11 +64,11 @@ def is_written_out(eq: Equation) -> bool:
 
 def _same_index(eq: Equation, position: int) -> bool:
     """Whether operand `position` is read at the index of the result."""
-    aval = eq.inputs[position].aval
+    shape, name = eq.inputs[position].aval.shape, eq.primitive.name
     return (
-        eq.primitive.name not in _SHAPE_OPS
-        and not eq.primitive.name.startswith(("reduce_", "arg"))
-        and (aval.shape == eq.outputs[0].aval.shape or not aval.shape)
+        name not in _SHAPE_OPS
+        and not name.startswith(("reduce_", "arg"))
+        and (not shape or shape == eq.outputs[0].aval.shape)
     )
 
 
@@ -118,6 +118,8 @@ def decide(
             must.update(eq.outputs)
         elif eq.primitive.name == "sliding_windows":  # each element is in several
             must.update(a for a in eq.inputs if isinstance(a, Var))
+    if len(must) == 1 and not opaque and _is_plain(program):
+        return must  # one loop, in which everything is read once
     _store_unshaped(program, opaque, must)
     full = _costs(program, opaque, must)
     paths = _paths(program, opaque, must, full, lanes)
@@ -141,6 +143,15 @@ def decide(
                 chosen.add(v)
     _store_unshaped(program, opaque, chosen)
     return chosen
+
+
+def _is_plain(program: Program) -> bool:
+    """Whether every operand is read at the index of the result."""
+    for eq in program.equations:
+        for position in range(len(eq.inputs)):
+            if not _same_index(eq, position):
+                return False
+    return True
 
 
 def _store_unshaped(program: Program, opaque: Set[int], stored: set[Var]) -> None:

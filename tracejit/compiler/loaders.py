@@ -43,7 +43,7 @@ WRITTEN_OUT = 4
 """Elements of a reduction that is written as operations on them."""
 F32 = DTYPES["f32"]
 BOOL = DTYPES["bool"]
-_NARROW = (DTYPES["f16"], DTYPES["bf16"])
+_NARROW = frozenset((DTYPES["f16"], DTYPES["bf16"]))
 
 
 class NotNative(Exception):
@@ -97,8 +97,9 @@ class Loader:
         self.value = value
         self.reduces = reduces
         self.owner: Any = None
-        self._memo: dict[Index, Expr] = {}
         self._epoch = -1
+
+    _memo: dict[Index, Expr]
 
     def memo(self) -> dict[Index, Expr]:
         """Return what is already built in the current evaluation."""
@@ -132,21 +133,22 @@ class Pointwise(Loader):
         self.operands = operands
 
     def _build(self, index: Index) -> Expr:
-        rank = self.aval.ndim
+        rank, apply = self.aval.ndim, self.k.apply
         stack: list[Pointwise] = [self]
         while True:
             node = stack[-1]
             waiting = [
                 x
                 for x in node.operands
-                if isinstance(x, Pointwise) and x.aval.ndim == rank and index not in x.memo()
+                if type(x) is Pointwise and x.aval.ndim == rank and index not in x.memo()
             ]
             if waiting:
-                stack.extend(waiting)
+                stack += waiting
                 continue
             stack.pop()
-            args = [x(index if x.aval.ndim == rank else ()) for x in node.operands]
-            result = self.k.apply(node.op, *args)
+            result = apply(
+                node.op, *[x(index if x.aval.ndim == rank else ()) for x in node.operands]
+            )
             if not stack:
                 return result
             node.memo()[index] = result
@@ -177,6 +179,7 @@ class LoopBuilder:
         self.cut_reduced = False
         self.evaluated: dict[Any, Any] = {}
         self._names = 0
+        self._concerns: dict[tuple[str, np.dtype[Any]], bool] = {}
 
     # ---------------------------------------------------------------- loaders
 
@@ -207,22 +210,35 @@ class LoopBuilder:
 
     def pointwise(self, op: str, *operands: Loader) -> Loader:
         """Apply a scalar operation; operands of rank 0 stretch."""
-        last = operands[-1].aval.dtype
-        self._check(op, last)
-        if complexes.concerns(op, last):
-            dtype = complexes.result_dtype(op, last)
-        else:
-            dtype = BOOL if op in COMPARISONS else last
-        shape = max((x.aval.shape for x in operands), key=len)
-        return Pointwise(self, op, operands, ShapedArray(shape, dtype))
+        widest = last = operands[-1].aval
+        for x in operands:
+            if x.aval.ndim > widest.ndim:
+                widest = x.aval
+        dtype = last.dtype
+        if self._of_complex(op, dtype):
+            dtype = complexes.result_dtype(op, dtype)
+        elif op in COMPARISONS:
+            dtype = BOOL
+        if widest.dtype is not dtype or widest.weak:
+            widest = ShapedArray(widest.shape, dtype)
+        return Pointwise(self, op, operands, widest)
 
-    def _check(self, op: str, dtype: np.dtype[Any]) -> None:
-        """Refuse an operation that kernels do not have for operands of `dtype`."""
-        if not complexes.concerns(op, dtype):
-            if op not in self.natively:
-                raise NotNative(op)
-        elif is_complex(dtype) and op not in complexes.FUNCTIONS and op not in ("real", "imag"):
-            raise NotNative(f"{op} of complex numbers")
+    def _of_complex(self, op: str, dtype: np.dtype[Any]) -> bool:
+        """Whether an operation is one on complex numbers, or makes or takes their parts.
+
+        What kernels do not have for operands of `dtype` is refused.
+        """
+        key = op, dtype
+        found = self._concerns.get(key)
+        if found is None:
+            found = complexes.concerns(op, dtype)
+            if not found:
+                if op not in self.natively:
+                    raise NotNative(op)
+            elif is_complex(dtype) and op not in complexes.FUNCTIONS and op not in ("real", "imag"):
+                raise NotNative(f"{op} of complex numbers")
+            self._concerns[key] = found
+        return found
 
     def constant(self, value: Any, dtype: Any) -> Loader:
         """Return a rank-0 loader of a constant."""
@@ -308,9 +324,7 @@ class LoopBuilder:
 
     def apply(self, op: str, *args: Expr) -> Expr:
         """Apply a scalar operation to scalars."""
-        dtype = args[-1].dtype
-        self._check(op, dtype)
-        if complexes.concerns(op, dtype):
+        if self._of_complex(op, args[-1].dtype):
             return complexes.apply(self.apply, op, args)
         return s.apply(op, *args)
 

@@ -305,6 +305,8 @@ def apply(op: str, *args: Expr) -> Expr:
         return _PARTS[op](*args)
     COSTS[op]
     a = args[0]
+    if len(args) == 2 and a.op != "const" != args[1].op and op not in COMPARISONS:
+        return _make(op, args, a.dtype)
     if op == "select":
         c, x, y = args
         if c.op == "const":
