@@ -19,7 +19,7 @@ import itertools
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,11 @@ class Engine:
             return bytes(self._machines[not brief].emit_object(module))
 
     def link(
-        self, image: bytes, names: Sequence[str], symbols: Mapping[str, int] | None = None
+        self,
+        image: bytes,
+        names: Sequence[str],
+        symbols: Mapping[str, int] | None = None,
+        others: Iterable[bytes] = (),
     ) -> dict[str, int]:
         """Load an object and return the addresses of its symbols.
 
@@ -137,9 +141,13 @@ class Engine:
             Whose addresses are wanted.
         symbols : mapping of str to int, optional
             Addresses of what it needs beside the symbols of this process.
+        others : iterable of bytes
+            Objects that are loaded with it, and whose symbols it may need.
         """
         with self._lock:
             builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+            for other in others:
+                builder.add_object_img(other)
             for name, address in (symbols or {}).items():
                 builder.import_symbol(name, address)
             for name in names:
@@ -165,13 +173,24 @@ class Engine:
         If `brief`, code generation is quick.
         """
         key = self._key(f"{text}\nbrief" if brief else text)
+        return self._stored(key, lambda: text, names, symbols, brief)
+
+    def _stored(
+        self,
+        key: str,
+        text: Callable[[], str],
+        names: Sequence[str],
+        symbols: Mapping[str, int] | None = None,
+        brief: bool = False,
+    ) -> dict[str, int]:
+        """Do that for the module with a key; its text is asked for if it is not on disk."""
         image = self.disk.get(key)
         if image is not None:
             try:
                 return self.link(image, names, symbols)
             except RuntimeError:  # an object that checks but does not link is a miss
                 join_mappings(self._linked)
-        image = self.compile_module(text, brief)
+        image = self.compile_module(text(), brief)
         addresses = self.link(image, names, symbols)
         self.disk.put(key, image)
         return addresses
@@ -239,7 +258,7 @@ class Engine:
         found = None
         if image is not None:
             with contextlib.suppress(RuntimeError):  # as above
-                found = self.link(image, names, self._functions_in(image))
+                found = self._link_with_functions(image, names)
                 self.counters["disk"] += len(kernels)
         if found is None:
             text = emit_together(list(kernels.values()), names)
@@ -248,6 +267,29 @@ class Engine:
             self.counters["compiled"] += len(kernels)
             self.disk.put(key, image)
         return {text: found[name] for text, name in zip(kernels, names, strict=True)}
+
+    def _link_with_functions(self, image: bytes, names: Sequence[str]) -> dict[str, int]:
+        """Load an object of short code; functions that it calls are loaded with it.
+
+        To load two objects at once takes little longer than to load one.
+        """
+        wanted = needed(image)
+        known = {name: self._functions[name] for name in wanted if name in self._functions}
+        missing = {
+            name: stored
+            for name in wanted
+            if name not in known and (stored := self.disk.get(self._function_key(name)))
+        }
+        for name in wanted:
+            if name not in known and name not in missing:
+                known[name] = self._function_address(name)
+        found = self.link(image, [*names, *missing], known, missing.values())
+        self._functions.update({name: found[name] for name in missing})
+        return found
+
+    def _function_key(self, name: str) -> str:
+        """Return the key of a function of :mod:`tracejit_llvm.functions`, which its name tells."""
+        return self._key(f"function {name}")
 
     def _functions_in(self, image: bytes) -> dict[str, int]:
         """Return the addresses of the functions that an object of short code calls."""
@@ -260,8 +302,10 @@ class Engine:
     def _function_address(self, name: str) -> int:
         found = self._functions.get(name)
         if found is None:
-            text = module_text(name)
-            found = self._functions[name] = self.functions(text, [name])[name]
+            key = self._function_key(name)
+            found = self._functions[name] = self._stored(key, lambda: module_text(name), [name])[
+                name
+            ]
         return found
 
     def assembly(self, text: str) -> str:

@@ -104,8 +104,9 @@ class DiskCache:
         folder = self.folder
         if folder is None:
             return None
+        path = f"{folder}{os.sep}{key}"
         try:
-            content = _read(folder, folder / key)
+            content = _read(folder, path)
         except OSError:
             return None
         if content is None or not content.startswith(MAGIC):
@@ -115,7 +116,7 @@ class DiskCache:
         if hashlib.sha256(key.encode() + image).digest() != checksum:
             return None
         with contextlib.suppress(OSError):
-            os.utime(folder / key)
+            os.utime(path)
         return image
 
     def put(self, key: str, image: bytes) -> None:
@@ -173,7 +174,7 @@ def _private(status: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
-def _read(folder: Path, path: Path) -> bytes | None:
+def _read(folder: Path, path: str) -> bytes | None:
     if not _private(folder.lstat(), stat.S_ISDIR):
         return None
     # Neither follow a link nor wait for the writer of a pipe.
