@@ -34,9 +34,15 @@ from tracejit.ir.scalar import Expr, IndexVar, Loop, Size
 
 __all__ = ["BLOCKS", "SMALL", "lift"]
 
+_MOST_KERNELS = 1_000
+
 SMALL = 16
 BLOCKS = "b"
 """The name of variables that number the blocks of a reduction."""
+
+
+_LIFTED = frozenset(("index", "const", "ref", "load", "affine"))
+"""What of expressions depends on sizes, literals, names and numbers."""
 
 
 class _Lifter:
@@ -84,10 +90,12 @@ class _Lifter:
             return memo[root]
         for e in s.walk((root,)):
             if e not in memo:
-                memo[e] = self._one(e, tuple(memo[a] for a in e.args))
+                memo[e] = self._one(e, tuple([memo[a] for a in e.args]))
         return memo[root]
 
     def _one(self, e: Expr, args: tuple[Expr, ...]) -> Expr:
+        if e.op not in _LIFTED:
+            return s.raw(e.op, args, e.dtype, e.attr)
         if e.op == "index":
             return s.index(self.variable(e.attr))
         if e.op == "const":
@@ -96,22 +104,20 @@ class _Lifter:
             return s.raw("ref", (), e.dtype, self.name(e.attr))
         if e.op == "load":
             return s.raw("load", args, e.dtype, self.numbers[e.attr])
-        if e.op == "affine":
-            constant, coefs = e.attr
-            terms = sorted(
-                zip(args, coefs, strict=True),
-                key=lambda t: (0, t[0].attr.name) if t[0].op == "index" else (1, s.show(t[0])),
-            )
-            if isinstance(constant, int):
-                rest = _rest(constant, coefs)
-                if rest != constant:
-                    terms.append((s.const(1, s.I64), constant - rest))
-                    constant = rest
-            coefs = tuple(self.integer(c) for _, c in terms)
-            return s.raw(
-                "affine", tuple(t for t, _ in terms), e.dtype, (self.integer(constant), coefs)
-            )
-        return s.raw(e.op, args, e.dtype, e.attr)
+        constant, coefs = e.attr
+        terms = sorted(
+            zip(args, coefs, strict=True),
+            key=lambda t: (0, t[0].attr.name) if t[0].op == "index" else (1, s.show(t[0])),
+        )
+        if isinstance(constant, int):
+            rest = _rest(constant, coefs)
+            if rest != constant:
+                terms.append((s.const(1, s.I64), constant - rest))
+                constant = rest
+        coefs = tuple(self.integer(c) for _, c in terms)
+        return s.raw(
+            "affine", tuple(t for t, _ in terms), e.dtype, (self.integer(constant), coefs)
+        )
 
     def _const(self, e: Expr) -> Expr:
         value = s.value_of(e)
@@ -213,10 +219,27 @@ def lift(
     """
     lifter = _Lifter(numbers)
     lifted = tuple(lifter.statement(st) for st in body)
-    kernel = Kernel(
+    kernel = _kernel(
         tuple(_parameter(v.aval.dtype, mode) for v, mode in buffers),
         lifted,
         len(lifter.size_values),
         tuple(dtype for _, dtype in lifter.floats),
     )
     return kernel, tuple(lifter.size_values), tuple(lifter.float_values)
+
+
+_kernels: dict[Any, Kernel] = {}
+
+
+def _kernel(*parts: Any) -> Kernel:
+    """Return the kernel of these parts, the same one as before if there is, with its text.
+
+    Equal expressions are one object, so that kernels are compared sooner than their texts are
+    written.
+    """
+    found = _kernels.get(parts)
+    if found is None:
+        if len(_kernels) >= _MOST_KERNELS:
+            _kernels.clear()
+        found = _kernels[parts] = Kernel(*parts)
+    return found

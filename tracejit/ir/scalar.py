@@ -33,6 +33,7 @@ kernels are assembled, complex loads and stores become those of their parts
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -173,21 +174,18 @@ def const(value: Any, dtype: np.dtype[Any]) -> Expr:
         value = bool(value)
     elif is_float(dtype):
         value = float(np.asarray(value, dtype)) if dtype != F64 else float(value)
+        if value != value:
+            value = math.nan  # one object, which is equal to itself in the table
     else:
         value = int(value)
-    # -0.0 == 0.0 and nan != nan: the text keeps them apart in the table.
     return _make("const", (), dtype, _Number(repr(value), value))
 
 
 class _Number(NamedTuple):
+    """A number; the text keeps -0.0 and 0.0 apart."""
+
     text: str
     value: Any
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Number) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
 
     def __repr__(self) -> str:
         return self.text

@@ -11,7 +11,7 @@ What is known to be out of range raises; what is only traced is clamped, and rai
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from tracejit.numpy.promotion import (
     host_value,
     operand,
 )
+from tracejit.numpy.quick import static_key
 from tracejit.ops import slicing
 from tracejit.ops.arithmetic import add
 from tracejit.ops.bounds import check_index
@@ -320,7 +321,23 @@ def getitem(x: Any, index: Any) -> Any:
         Ints, slices, None, Ellipsis, arrays of ints or bools, and tuples of them.
     """
     x = array_of(x)
-    return read(x, read_index(index, get_aval(x).shape))
+    shape = get_aval(x).shape
+    written = static_key(index)
+    if written is None:
+        return read(x, read_index(index, shape))
+    key = shape, written
+    found = _fixed.get(key)
+    if found is None:
+        plan = read_index(index, shape)
+        if len(_fixed) >= _MOST_FIXED:
+            _fixed.clear()
+        found = _fixed[key] = plan.shape, _windows(plan, whole_ints=False), plan.result_shape()
+    with_new_axes, windows, result = found
+    return reshape(_cut(reshape(x, with_new_axes), windows), result)
+
+
+_fixed: dict[Any, tuple[Shape, _Windows, Shape]] = {}
+_MOST_FIXED = 1_000
 
 
 def read(x: Any, plan: Plan, mode: str = "clip", fill: Any = None) -> Any:
@@ -345,6 +362,19 @@ def read(x: Any, plan: Plan, mode: str = "clip", fill: Any = None) -> Any:
 
 def static_window(x: Any, plan: Plan, whole_ints: bool) -> Any:
     """Apply the fixed slices of a plan, and its ints too unless `whole_ints`."""
+    return _cut(x, _windows(plan, whole_ints))
+
+
+class _Windows(NamedTuple):
+    """What of each axis is kept, and which axes are reversed then."""
+
+    starts: Shape
+    limits: Shape
+    strides: Shape
+    reverse: tuple[int, ...]
+
+
+def _windows(plan: Plan, whole_ints: bool) -> _Windows:
     starts, limits, strides, reverse = [], [], [], []
     for axis, (item, length) in enumerate(zip(plan.items, plan.shape, strict=True)):
         start, limit, stride = 0, length, 1
@@ -357,9 +387,12 @@ def static_window(x: Any, plan: Plan, whole_ints: bool) -> Any:
         starts.append(start)
         limits.append(limit)
         strides.append(stride)
-    if any(starts) or tuple(limits) != plan.shape or any(s != 1 for s in strides):
-        x = slicing.slice_(x, starts, limits, strides)
-    return slicing.flip(x, reverse)
+    return _Windows(tuple(starts), tuple(limits), tuple(strides), tuple(reverse))
+
+
+def _cut(x: Any, windows: _Windows) -> Any:
+    x = slicing.slice_(x, windows.starts, windows.limits, windows.strides)
+    return slicing.flip(x, windows.reverse) if windows.reverse else x
 
 
 def index_arrays(plan: Plan) -> tuple[list[Any], bool]:
