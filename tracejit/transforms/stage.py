@@ -83,6 +83,12 @@ class StageTracer(Tracer):
         self.aval = var.aval
 
 
+_NUMPY_SCALARS: dict[type, ShapedArray] = {
+    kind: ShapedArray((), kind) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)
+}
+"""The types of scalars that literals come as, mostly."""
+
+
 class StageInterpreter:
     """Records equations.
 
@@ -119,6 +125,9 @@ class StageInterpreter:
             check_live(x)
             return self._constant(x, x.aval, x)
         kind = type(x)
+        known = _NUMPY_SCALARS.get(kind)
+        if known is not None:
+            return Literal(x.item(), known)
         if kind in PYTHON_SCALARS:
             return Literal(x, aval_of_scalar(x))
         aval = get_aval(x)
