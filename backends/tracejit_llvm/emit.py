@@ -23,6 +23,7 @@ from tracejit_llvm.scalars import NATIVE_OPS
 from tracejit_llvm.text import Module, element, spread, vector
 from tracejit_llvm.widths import (
     cost_of,
+    count_of,
     most_read,
     often_used,
     shape_of_lanes,
@@ -44,6 +45,8 @@ LONGEST_DOUBLED = 64
 the kernel stays short; else all of its vectors are masked."""
 LONGEST_TWICE = 80_000
 """Characters of a kernel that stays short."""
+SHORTEST_LINE = 28
+"""Characters that an expression takes at least."""
 
 
 def emit_kernel(kernel: Kernel, name: str) -> str:
@@ -62,7 +65,8 @@ def emit_kernel(kernel: Kernel, name: str) -> str:
     str
         The text, without target triple and data layout.
     """
-    for longest in (math.inf, LONGEST_DOUBLED):
+    short = SHORTEST_LINE * count_of(kernel.body) <= LONGEST_TWICE
+    for longest in (math.inf, LONGEST_DOUBLED) if short else (LONGEST_DOUBLED,):
         module = Module()
         emitter = _Emitter(kernel, module)
         emitter.longest_doubled = longest

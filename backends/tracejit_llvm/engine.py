@@ -204,8 +204,12 @@ class Engine:
                 key = self._key(text)
                 name = _function(key)
                 made = emit_kernel(kernel, name)
-                image = self.compile_module(made, brief=len(made) >= LONG_TEXT)
-                found = self._addresses[text] = self.link(image, [name])[name]
+                brief = len(made) >= LONG_TEXT
+                if brief:
+                    made = emit_together([kernel], [name])
+                image = self.compile_module(made, brief)
+                found = self.link(image, [name], self._functions_in(image))[name]
+                self._addresses[text] = found
                 self.counters["compiled"] += 1
                 self.disk.put(key, image)
             return found
@@ -244,7 +248,7 @@ class Engine:
             return None
         name = _function(key)
         try:
-            found = self._addresses[text] = self.link(image, [name])[name]
+            found = self._addresses[text] = self._link_with_functions(image, [name])[name]
         except RuntimeError:  # an object that checks but does not link is a miss
             return None
         self.counters["disk"] += 1

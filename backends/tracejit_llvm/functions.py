@@ -24,7 +24,7 @@ __all__ = [
     "vector_function",
 ]
 
-_NAME = re.compile(rb"(math|part)_([a-z0-9]+)_(?:v(\d+))?([fi])(\d+)\b")
+_NAME = re.compile(rb"\b(math|part)_([a-z0-9]+)_(?:v(\d+))?([fi])(\d+)\b")
 _BINARY = frozenset(("atan2", "copysign", "hypot", "max", "min", "pow", "quot", "rem"))
 _FLOATS = {"32": "float", "64": "double"}
 
@@ -63,12 +63,23 @@ COMMON = tuple(
 
 
 def define(
-    module: Module, op: str, dtype: np.dtype[np.floating], lanes: int, arity: int, how: str = ""
-) -> None:
-    """Define such a function in a module, if it is not there yet."""
+    module: Module,
+    op: str,
+    dtype: np.dtype[np.floating],
+    lanes: int,
+    arity: int,
+    internal: bool = False,
+) -> str:
+    """Define such a function in a module, if it is not there yet; return its name.
+
+    One that is `internal` is known in the module alone, by a name of its own.
+    """
     name = function_name(op, element(dtype), lanes)
+    how = ""
+    if internal:
+        name, how = f"own_{name}", "internal "
     if name in module.definitions:
-        return
+        return name
     full = vector(element(dtype), lanes)
     body = Code(module, "entry")
     parameters = tuple(f"%x{n}" for n in range(arity))
@@ -78,6 +89,7 @@ def define(
     body.line(f"ret {full} {result}")
     head = f"define {how}{full} @{name}({typed}) nounwind {{"
     module.definitions[name] = "\n".join([head, "entry:", *body.lines, "}"])
+    return name
 
 
 def needed(image: bytes) -> Sequence[str]:

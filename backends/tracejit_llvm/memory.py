@@ -114,7 +114,12 @@ class Memory(Regions):
         name = value.names[0]
         scalar = element(e.dtype)
         if not name.startswith("%"):
-            return (spread(name, scalar, lanes.width),) * lanes.parts
+            literal = spread(name, scalar, lanes.width)
+            if self.brief and scalar != "i1":  # a literal in the text is not selected quickly
+                full = vector(scalar, lanes.width)
+                at = self.module.constant(full, literal)
+                literal = self.pure(lanes.depth, f"load {full}, ptr {at}")
+            return (literal,) * lanes.parts
         return (self.splat(name, scalar, max(value.depth, lanes.depth - 1)),) * lanes.parts
 
     def splat(self, name: str, scalar: str, depth: int) -> str:

@@ -143,7 +143,7 @@ class Scope(Memory):
         full = vector(scalar, width)
         if self.brief:
             return code.call(full, name, *[(full, a) for a in operands])
-        define(self.module, e.op, e.dtype, width, len(operands), "internal ")
+        name = define(self.module, e.op, e.dtype, width, len(operands), internal=True)
         arguments = ", ".join(f"{full} {a}" for a in operands)
         return code.op(f"call {full} @{name}({arguments})")
 

@@ -98,6 +98,7 @@ class Module:
         self.count = 0
         self.declarations: dict[str, None] = {}
         self.definitions: dict[str, str] = {}
+        self._constants: dict[tuple[str, str], str] = {}
 
     def fresh(self) -> int:
         """Return a number not used before."""
@@ -108,10 +109,18 @@ class Module:
         """Declare a function."""
         self.declarations[f"declare {result} @{name}({', '.join(parameters)})"] = None
 
+    def constant(self, kind: str, literal: str) -> str:
+        """Return the address of a literal in memory."""
+        return self._constants.setdefault((kind, literal), f"@literal{len(self._constants)}")
+
     def tail(self) -> str:
-        """Return the helper functions, declarations, and ``!0``: what is rare, at a branch."""
+        """Return functions, declarations, literals, and ``!0``: what is rare, at a branch."""
         rare = '!0 = !{!"branch_weights", i32 1, i32 1048576}'
-        return "\n".join([*self.definitions.values(), *self.declarations, rare, ""])
+        literals = [
+            f"{name} = private unnamed_addr constant {kind} {literal}"
+            for (kind, literal), name in self._constants.items()
+        ]
+        return "\n".join([*self.definitions.values(), *self.declarations, *literals, rare, ""])
 
 
 class Code:

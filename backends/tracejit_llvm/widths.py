@@ -13,6 +13,7 @@ __all__ = [
     "SHORT",
     "below",
     "cost_of",
+    "count_of",
     "most_read",
     "often_used",
     "shape_of_lanes",
@@ -73,6 +74,11 @@ def below(roots: Iterable[Expr]) -> Iterable[Expr]:
 def cost_of(body: Iterable[Statement]) -> int:
     """Return the cost of running a body once, inner loops counted as one trip."""
     return sum(COSTS.get(e.op, 1) for e in below(_roots(body)))
+
+
+def count_of(body: Iterable[Statement]) -> int:
+    """Return how many expressions a kernel computes, at least."""
+    return sum(1 for e in below(_roots(body)) if e.op not in ("const", "index", "ref"))
 
 
 def often_used(

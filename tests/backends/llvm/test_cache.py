@@ -18,6 +18,7 @@ from tracejit.ir import scalar as s
 from tracejit.ir.dtypes import DTYPES
 from tracejit.ir.kernel import BufferParam, For, Kernel, Store
 from tracejit.ir.scalar import IndexVar, Loop
+from tracejit_llvm import engine
 from tracejit_llvm.engine import Engine
 
 
@@ -71,6 +72,7 @@ def chain(dtype: np.dtype[Any], literals: int) -> Kernel:
     x, y = (s.raw("load", (s.index(i),), dtype, n) for n in range(2))
     for n in range(6):
         x = s.apply("sub", s.apply("max", x, y), y)
+        x = s.apply("add", s.apply("mul", x, s.const(2, dtype)), s.const(-3, dtype))
         if literals:
             x = s.apply("mul", x, s.raw("float", (), dtype, n % literals))
         x = s.apply("min", s.apply("abs", x), y)
@@ -120,6 +122,17 @@ def test_short_code_reads_and_writes_its_rows_alone(tmp_path: Path, kind: str) -
         row = dtype.itemsize
         assert not any(got[: begin * row])
         assert not any(got[end * row :])
+
+
+def test_long_kernels_are_short_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = chain(s.F64, 3), of("sin", 1, s.F64)
+    careful = [Engine(None).kernel(k) for k in (own, other)]
+    monkeypatch.setattr(engine, "LONG_TEXT", 0)
+    for _ in range(2):  # the second engine finds them, and what they call, on disk
+        long = Engine(tmp_path)
+        for k, address in zip((own, other), careful, strict=True):
+            assert run(long.kernel(k), s.F64) == run(address, s.F64)
+    assert long.counters == {"compiled": 0, "memory": 0, "disk": 2}
 
 
 def test_kernels_compiled_together_are_found_on_disk(tmp_path: Path) -> None:
