@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from tracejit.ir.kernel import For, Reduce, Store
+from tracejit.ir.kernel import For, Kernel, Reduce, Store
 from tracejit.ir.scalar import (
     Expr,
     IndexVar,
@@ -30,7 +30,7 @@ from tracejit_llvm.nests import Nest
 from tracejit_llvm.reductions import BLOCK, Accumulated
 from tracejit_llvm.widths import below, cost_of, trips
 
-__all__ = ["ROWS", "Band", "NestOfBand", "band_of"]
+__all__ = ["ROWS", "Band", "NestOfBand", "band_of", "has_bands", "named"]
 
 ROWS = 4
 """Rows of results in a band."""
@@ -102,6 +102,11 @@ def band_of(rows: For) -> Band | None:
         return None
     again = not any(e.op == "load" for e in walk([s.value for s in stores]))
     return Band(reduce, axis, tuple(stores), again, 1 << parts.bit_length() - 1)
+
+
+def has_bands(kernel: Kernel) -> bool:
+    """Whether the rows of a kernel, which may be called in chunks of them, come in bands."""
+    return any(isinstance(s, For) and band_of(s) is not None for s in kernel.body)
 
 
 def _shared_axis(

@@ -27,10 +27,12 @@ from tracejit.ir.plan import (
     While,
     all_steps,
 )
+from tracejit_llvm.bands import has_bands
 from tracejit_llvm.buffers import Buffers
 from tracejit_llvm.driver import Code, Native, Word, assemble
 from tracejit_llvm.emit import emit_kernel
 from tracejit_llvm.engine import Engine
+from tracejit_llvm.interpreter import LONG_CHUNK
 from tracejit_llvm.interrupts import Interrupts
 from tracejit_llvm.layout import QUICK, address_of
 from tracejit_llvm.pool import Pool
@@ -355,9 +357,10 @@ class NativeExecutable:
                 )
                 for own in self._answers[step].steps
             ]
-        chunks = 1
-        if self.plan.kernels[step.kernel].parallel:
-            chunks = _chunks(step.cost, step.rows)
+        chunks, kernel = 1, self.plan.kernels[step.kernel]
+        if kernel.parallel:
+            rows = step.rows // LONG_CHUNK if has_bands(kernel) else step.rows
+            chunks = _chunks(step.cost, rows)
         native = Native(
             self._addresses[step.kernel],
             step.slots,

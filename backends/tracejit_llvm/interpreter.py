@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ctypes
 
-__all__ = ["driver_text", "python_symbols"]
+__all__ = ["LONG_CHUNK", "driver_text", "python_symbols"]
+
+LONG_CHUNK = 16
+"""Rows of a chunk from which it starts at a multiple of four."""
 
 _PYTHON_FUNCTIONS = (
     "PyErr_CheckSignals",
@@ -37,9 +40,9 @@ def driver_text(items_offset: int, address_offset: int) -> str:
     address_offset : int
         Where an ndarray holds the address of its elements.
     """
-    return _DRIVER.replace("ITEMS_OFFSET", str(items_offset)).replace(
-        "ADDRESS_OFFSET", str(address_offset)
-    )
+    text = _DRIVER.replace("ITEMS_OFFSET", str(items_offset))
+    text = text.replace("ADDRESS_OFFSET", str(address_offset))
+    return text.replace("LONG_CHUNK", str(LONG_CHUNK))
 
 
 _DRIVER = """
@@ -50,7 +53,8 @@ declare ptr @PyObject_CallNoArgs(ptr)
 declare void @Py_DecRef(ptr)
 declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)
 
-; One chunk of a launch: job = { kernel, buffers, sizes, floats, rows }.
+; One chunk of a launch: job = { kernel, buffers, sizes, floats, rows }.  Long ones start at every
+; fourth row, so that kernels that take four rows at a time are left with none.
 define internal void @chunk(ptr %job, i64 %i, i64 %n) {
   %p1 = getelementptr i64, ptr %job, i64 1
   %p2 = getelementptr i64, ptr %job, i64 2
@@ -61,11 +65,18 @@ define internal void @chunk(ptr %job, i64 %i, i64 %n) {
   %sizes = load ptr, ptr %p2
   %floats = load ptr, ptr %p3
   %rows = load i64, ptr %p4
+  %each = sdiv i64 %rows, %n
+  %long = icmp sge i64 %each, LONG_CHUNK
+  %mask = select i1 %long, i64 -4, i64 -1
   %a = mul i64 %i, %rows
-  %lo = sdiv i64 %a, %n
+  %a1 = sdiv i64 %a, %n
+  %lo = and i64 %a1, %mask
   %i1 = add i64 %i, 1
   %b = mul i64 %i1, %rows
-  %hi = sdiv i64 %b, %n
+  %b1 = sdiv i64 %b, %n
+  %b2 = and i64 %b1, %mask
+  %last = icmp eq i64 %i1, %n
+  %hi = select i1 %last, i64 %rows, i64 %b2
   call void %fn(ptr %buffers, ptr %sizes, ptr %floats, i64 %lo, i64 %hi)
   ret void
 }

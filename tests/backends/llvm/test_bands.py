@@ -10,10 +10,13 @@ import pytest
 import tracejit_llvm.bands
 import tracejit_llvm.emit
 from tracejit.ir import scalar as s
+from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import DTYPES
 from tracejit.ir.kernel import Accumulator, BufferParam, For, Kernel, Reduce, Store
+from tracejit.ir.plan import Launch, Plan, Slot
 from tracejit.ir.scalar import Expr, IndexVar, Loop, Size
 from tracejit.testing.kernels import run_kernel
+from tracejit_llvm import make_backend
 from tracejit_llvm.bands import band_of
 
 F64, F32, I32 = (DTYPES[n] for n in ("f64", "f32", "i32"))
@@ -141,3 +144,26 @@ def test_what_is_no_band() -> None:
     # More terms than are summed in one block, or an unknown number of them.
     assert changed(loop=Loop(c, 0, 200)) is None
     assert changed(loop=Loop(c, 0, ROWS)) is None
+
+
+@pytest.mark.parametrize("height", [3, 16, 33, 257])
+def test_chunks_of_bands(compiler: Any, height: int) -> None:
+    """Each row is computed, by whichever thread: chunks are long, and start at a band."""
+    kernel, _ = filters(1, 3, 3)
+    width = 20
+    avals = [ShapedArray((k,), F64) for k in ((height + 2) * (width + 2), 9, height * width)]
+    launch = Launch(0, (0, 1, 2), (height, width, width + 2, 0), (), height, 1e6)
+    slots = tuple(Slot(kind, k, avals[m]) for m, (kind, k) in enumerate(
+        (("input", 0), ("input", 1), ("output", 0))
+    ))  # fmt: skip
+    plan = Plan("f", (kernel,), (launch,), slots, tuple(avals[:2]), (avals[2],))
+    backend = make_backend()
+    executable = backend.compile(plan)
+    inputs = [np.random.default_rng(1).random(v.shape) for v in avals[:2]]
+    want = np.zeros(height * width)
+    compiler(kernel)([*inputs, want], [height, width, width + 2, 0])
+    for threads in (1, 2, 3, 7):
+        backend.set_num_threads(threads)
+        out = np.full(height * width, np.nan)
+        executable(inputs, [out])
+        assert out.tobytes() == want.tobytes(), f"{threads} threads"
