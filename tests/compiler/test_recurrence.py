@@ -267,6 +267,7 @@ def test_meaning(
     unflatten = tj.tree_util.tree_unflatten
     found = check(lambda *leaves: tj.tree_util.tree_leaves(f(*unflatten(tree, leaves))), *leaves)
     assert "recur" in found.loops
+    assert any("carry in registers" in note.text for note in found.plan.notes)
     assert sum(isinstance(step, Launch) for step in found.plan.steps) <= 1 + lanes
 
 

@@ -467,6 +467,7 @@ class _Assembler:
         for value, array in found.constants:
             self.constants.append(array)
             scope.slots[value] = self.slot("constant", len(self.constants) - 1, value.aval)
+        self.notes.append(found.note(item))
         first, count = _carried(item)
         initial, final = item.inputs[first : first + count], item.outputs[:count]
 

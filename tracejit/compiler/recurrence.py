@@ -33,6 +33,7 @@ from tracejit.ir import scalar as s
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import is_complex, real_of
 from tracejit.ir.kernel import Carried, For, Recurrence, Statement, Store
+from tracejit.ir.plan import Note
 from tracejit.ir.program import Source
 from tracejit.ir.scalar import Expr, IndexVar, Loop
 
@@ -114,6 +115,13 @@ class Recurrent:
         """The trips of a turn."""
         most = TURN if self.lanes is None else TURN_OF_LANES
         return max(1, int(most / self.cost))
+
+    def note(self, item: Opaque) -> Note:
+        """Return what to tell of it."""
+        lanes = "" if self.lanes is None else f" in each of {self.lanes.var.extent} lanes"
+        name = item.equation.primitive.name
+        text = f"{name}: one kernel runs the trips, with what they carry in registers{lanes}"
+        return Note(text, item.equation.source)
 
     def drafts(
         self,
