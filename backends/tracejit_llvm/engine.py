@@ -35,7 +35,7 @@ from tracejit_llvm.mappings import EVERY, join_mappings
 
 __all__ = ["Engine"]
 
-LONG_TEXT = 130_000
+LONG_TEXT = 200_000
 """Characters of a module from which registers are allocated the quick way: the careful one takes
 time that grows faster than the text, and such kernels are bound by their loads."""
 
