@@ -195,7 +195,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
 
     Raises
     ------
-    ValueError
+    BufferError
         If `copy` is False and a copy is needed.
     """
     found = x if isinstance(x, Array) else bottom().adopt(x)

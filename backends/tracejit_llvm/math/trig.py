@@ -131,7 +131,7 @@ PI_2_32_LOW = -4.371138828673793e-08
 
 
 def _redone(f: Lanes, name: str, x: str, y: str) -> str:
-    """Return `y`, replaced by the C function's results if a lane of `x` is too large."""
+    """Return `y`, replaced by the C function's results in the lanes where `x` is too large."""
     code = f.code
     large = f.compare("ogt", f.abs(x), f.either(LARGEST_32, LARGEST_64))
     if f.n:
@@ -146,6 +146,7 @@ def _redone(f: Lanes, name: str, x: str, y: str) -> str:
     code.line(f"br i1 {flag}, label %{slow}, label %{joined}, !prof !0")
     code.start(slow)
     again = code.op(f"call {f.type} @{helper}({f.type} {x}) cold")
+    again = f.select(large, again, y)  # bits do not depend on what else is in the vector
     code.line(f"br label %{joined}")
     code.start(joined)
     return code.op(f"phi {f.type} [ {y}, %{before} ], [ {again}, %{slow} ]")
