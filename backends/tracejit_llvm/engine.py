@@ -36,8 +36,8 @@ from tracejit_llvm.mappings import EVERY, join_mappings
 __all__ = ["Engine"]
 
 LONG_TEXT = 200_000
-"""Characters of a module from which registers are allocated the quick way: the careful one takes
-time that grows faster than the text, and such kernels are bound by their loads."""
+"""Characters of a module from which a kernel is short code, compiled the quick way: the careful way
+takes time that grows faster than the text, and such kernels are bound by their loads."""
 
 USUAL = Path("usual")
 """Stands for the folder that :func:`tracejit.backend.diskcache.cache_dir` names."""

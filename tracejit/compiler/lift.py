@@ -34,12 +34,11 @@ from tracejit.ir.scalar import Expr, IndexVar, Loop, Size
 
 __all__ = ["BLOCKS", "SMALL", "lift"]
 
-_MOST_KERNELS = 1_000
-
 SMALL = 16
 BLOCKS = "b"
 """The name of variables that number the blocks of a reduction."""
 
+_MOST_KERNELS = 1_000
 
 _LIFTED = frozenset(("index", "const", "ref", "load", "affine"))
 """What of expressions depends on sizes, literals, names and numbers."""
