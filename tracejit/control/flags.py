@@ -13,7 +13,8 @@ import numpy as np
 
 from tracejit.ir.avals import ShapedArray
 from tracejit.ir.dtypes import is_bool
-from tracejit.ops.logical import and_, ne, or_, select
+from tracejit.ops._pointwise import add
+from tracejit.ops.logical import and_, ne, select
 
 __all__ = ["joined", "parted", "together"]
 
@@ -41,10 +42,10 @@ def together(avals: Sequence[ShapedArray]) -> list[list[int]]:
 
 def joined(flags: Sequence[Any]) -> Any:
     """Return arrays of bools as the bits of one of bytes, the first one the lowest."""
-    word = None
-    for bit, flag in enumerate(flags):
-        one = select(flag, np.uint8(1 << bit), np.uint8(0))
-        word = one if word is None else or_(word, one)
+    word = select(flags[0], np.uint8(1), np.uint8(0))
+    for bit, flag in enumerate(flags[1:], 1):
+        # With masks of lanes, a sum that is chosen is one operation.
+        word = select(flag, add(word, np.uint8(1 << bit)), word)
     return word
 
 
