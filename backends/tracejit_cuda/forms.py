@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracejit.ir.kernel import For, Kernel, Reduce, Store, expressions, statements
-from tracejit.ir.scalar import Expr, Loop, split_affine, walk
+from tracejit.ir.scalar import Expr, Loop, split_affine, value_of, walk
 from tracejit_cuda.nests import (
     Access,
     Map,
@@ -344,10 +344,10 @@ def _tile_form(nest: Map, sizes: Sequence[int], rows: int) -> TileForm | None:
 
 def _steps(e: Expr, loops: Sequence[Loop], sizes: Sequence[int]) -> list[int] | None:
     """Return by how much an offset grows along each loop; ``None`` if it depends on data."""
-    _, terms = split_affine(e)
+    _, terms = _parts(e, sizes)
     if any(t.op != "index" for _, t in terms):
         return None
-    by = {t.attr: size_of(c, sizes) for c, t in terms}
+    by = {t.attr: c for c, t in terms}
     return [by.get(v.var, 0) for v in loops]
 
 
@@ -420,9 +420,9 @@ def _queues(
     while left:
         base = left[0]
         step = 0
-        for c, t in split_affine(loads[base].args[0])[1]:
+        for c, t in _parts(loads[base].args[0], sizes)[1]:
             if t.op == "index" and t.attr is loop.var:
-                step = size_of(c, sizes)
+                step = c
         places: dict[int, int] = {}
         for n in left:
             d = _distance(loads[n], loads[base], sizes)
@@ -441,11 +441,17 @@ def _distance(a: Expr, b: Expr, sizes: Sequence[int]) -> int | None:
     """Return how far one load is from another, if that is the same everywhere."""
     if a.attr != b.attr:
         return None
-    first, terms = split_affine(a.args[0])
-    other, others = split_affine(b.args[0])
-    if {(t, size_of(c, sizes)) for c, t in terms} != {(t, size_of(c, sizes)) for c, t in others}:
-        return None
-    return size_of(first, sizes) - size_of(other, sizes)
+    first, terms = _parts(a.args[0], sizes)
+    other, others = _parts(b.args[0], sizes)
+    return first - other if set(terms) == set(others) else None
+
+
+def _parts(e: Expr, sizes: Sequence[int]) -> tuple[int, list[tuple[int, Expr]]]:
+    """Return the constant of an offset in a launch, and its terms with what each is taken by."""
+    constant, terms = split_affine(e)
+    known = [(size_of(c, sizes), t) for c, t in terms]
+    whole = sum(c * int(value_of(t)) for c, t in known if t.op == "const")
+    return size_of(constant, sizes) + whole, [(c, t) for c, t in known if t.op != "const"]
 
 
 def _along(e: Expr, loop: Loop, sizes: Sequence[int], width: int) -> int | None:
@@ -453,19 +459,18 @@ def _along(e: Expr, loop: Loop, sizes: Sequence[int], width: int) -> int | None:
 
     ``None`` if it does not run along the loop by ones, or if that differs from row to row.
     """
-    constant, terms = split_affine(e)
+    constant, terms = _parts(e, sizes)
     found = False
-    for c, t in terms:
+    for step, t in terms:
         if t.op != "index":
             return None
-        step = size_of(c, sizes)
         if t.attr is loop.var:
             if step != 1:
                 return None
             found = True
         elif step % width:
             return None
-    return size_of(constant, sizes) % width if found else None
+    return constant % width if found else None
 
 
 def work(kernel: Kernel, sizes: Sequence[int]) -> int:

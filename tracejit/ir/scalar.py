@@ -291,6 +291,10 @@ COSTS: dict[str, int] = {
 _FOLDED: dict[str, Any] = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
 
 
+_PLAIN = frozenset(("const", "neg"))
+"""Operands beside which an operation of two may be simpler than it is written."""
+
+
 def apply(op: str, *args: Expr) -> Expr:
     """Return a pointwise operation, folding trivial cases that are exact.
 
@@ -303,7 +307,7 @@ def apply(op: str, *args: Expr) -> Expr:
         return _PARTS[op](*args)
     COSTS[op]
     a = args[0]
-    if len(args) == 2 and a.op != "const" != args[1].op and op not in COMPARISONS:
+    if len(args) == 2 and op not in COMPARISONS and _PLAIN.isdisjoint((a.op, args[1].op)):
         return _make(op, args, a.dtype)
     if op == "select":
         c, x, y = args
