@@ -49,7 +49,7 @@ LONG = 10e6
 """Nanoseconds from which a run on the main thread can be interrupted."""
 BRIEF = 100_000.0
 """Nanoseconds of a run below which its kernels are compiled the quick way at first."""
-WORTH_COMPILING = 50e6
+WORTH_COMPILING = 10e6
 """Nanoseconds that runs must have taken, by estimate, before they are compiled the careful way."""
 LEAST = 1_000.0
 """Nanoseconds that a run is taken for at least."""
