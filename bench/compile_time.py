@@ -185,9 +185,10 @@ def _second_process(operations: int) -> Sampler:
 def cases(quick: bool) -> list[Timed]:
     """Return the rows."""
     rows = []
+    equal = 100 if quick else 500
     long: list[tuple[str, str, Sampler, int]] = [
         ("first call", "50 kernels", _stages(50), 3),
-        ("first call", "500 equal", _equal_steps(100 if quick else 500), 3),
+        ("first call", f"{equal} equal", _equal_steps(equal), 3),
         ("2nd to 20th size", "200 ops", _sizes(200), 3),
         ("a second process", "200 ops", _second_process(200), 3),
     ]

@@ -54,6 +54,7 @@ def peak(name: str, program: str, n: int) -> int:
     peer, own = load(name), library(name)
     function = own.top.jit(PROGRAMS[program](own))
     u = peer.array(np.random.default_rng(0).standard_normal((n, n)))
+    peer.ready(u)  # until then it may be that two of it are resident
     peer.ready(own.top.jit(lambda x: x + 1.0)(peer.array(np.ones(8))))
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the peak so far
