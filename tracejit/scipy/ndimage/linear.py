@@ -330,8 +330,16 @@ def laplace(
     return generic_laplace(input, _second, output, mode, cval, axes=axes)
 
 
-def _orders(axis: int, rank: int, axes: Any, order: int) -> list[int]:
-    return [order if a == axis else 0 for a in axes_of("gaussian", axes, rank)]
+def _gaussian_derivative(
+    order: int, sigma: Any, axes: Any, keywords: dict[str, Any]
+) -> Derivative:
+    """Return the derivative of an order along one axis of what :func:`gaussian_filter` smooths."""
+
+    def derivative(x: Any, axis: int, output: Any, mode: str, cval: Any) -> Any:
+        orders = [order if a == axis else 0 for a in axes_of("gaussian", axes, x.ndim)]
+        return gaussian_filter(x, sigma, orders, output, mode, cval, axes=axes, **keywords)
+
+    return derivative
 
 
 def gaussian_laplace(
@@ -339,12 +347,8 @@ def gaussian_laplace(
     axes: Any = None, **kwargs: Any,
 ) -> Any:  # fmt: skip
     """As :func:`scipy.ndimage.gaussian_laplace`; the rest is for :func:`gaussian_filter`."""
-
-    def second(x: Any, axis: int, output: Any, mode: str, cval: Any) -> Any:
-        order = _orders(axis, x.ndim, axes, 2)
-        return gaussian_filter(x, sigma, order, output, mode, cval, axes=axes, **kwargs)
-
-    return generic_laplace(input, second, output, mode, cval, axes=axes)
+    derivative = _gaussian_derivative(2, sigma, axes, kwargs)
+    return generic_laplace(input, derivative, output, mode, cval, axes=axes)
 
 
 def generic_gradient_magnitude(
@@ -368,9 +372,5 @@ def gaussian_gradient_magnitude(
     axes: Any = None, **kwargs: Any,
 ) -> Any:  # fmt: skip
     """As :func:`scipy.ndimage.gaussian_gradient_magnitude`."""
-
-    def first(x: Any, axis: int, output: Any, mode: str, cval: Any) -> Any:
-        order = _orders(axis, x.ndim, axes, 1)
-        return gaussian_filter(x, sigma, order, output, mode, cval, axes=axes, **kwargs)
-
-    return generic_gradient_magnitude(input, first, output, mode, cval, axes=axes)
+    derivative = _gaussian_derivative(1, sigma, axes, kwargs)
+    return generic_gradient_magnitude(input, derivative, output, mode, cval, axes=axes)
