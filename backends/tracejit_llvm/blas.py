@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from functools import lru_cache
 
-__all__ = ["BLAS", "blas_text", "linear_symbols"]
+__all__ = ["BLAS", "blas_text", "linear_symbols", "operand_loads"]
 
 BLAS = {"float32": "matmul_sgemm", "float64": "matmul_dgemm"}
 """The native function for a dtype."""
@@ -44,7 +44,29 @@ def blas_text(name: str) -> str:
     transpose_a, transpose_b)``.  Row-major ``C = A B`` is column-major ``C' = B' A'``.
     """
     gemm, scalar = _TYPES[name]
-    return _TEXT.replace("GEMM", gemm).replace("SCALAR", scalar)
+    loads = operand_loads("m", "n", "k", "ta", "tb")
+    return _TEXT.replace("LOADS", loads).replace("GEMM", gemm).replace("SCALAR", scalar)
+
+
+def operand_loads(*numbers: str) -> str:
+    """Return the instructions that load the arrays of a stack of products, and its numbers.
+
+    The arrays are ``%a``, ``%b`` and ``%c``; the numbers, each ``%`` and its name, are the sizes
+    of a kernel from the second on.
+    """
+    return _POINTERS + "\n".join(
+        f"  %p.{x} = getelementptr i64, ptr %sizes, i64 {n}\n  %{x} = load i64, ptr %p.{x}"
+        for n, x in enumerate(numbers, 1)
+    )
+
+
+_POINTERS = """\
+  %pb = getelementptr ptr, ptr %buffers, i64 1
+  %pc = getelementptr ptr, ptr %buffers, i64 2
+  %a = load ptr, ptr %buffers
+  %b = load ptr, ptr %pb
+  %c = load ptr, ptr %pc
+"""
 
 
 _TEXT = """
@@ -63,21 +85,7 @@ entry:
   %lda32 = alloca i32
   %ldb32 = alloca i32
   %ldc32 = alloca i32
-  %pb = getelementptr ptr, ptr %buffers, i64 1
-  %pc = getelementptr ptr, ptr %buffers, i64 2
-  %a = load ptr, ptr %buffers
-  %b = load ptr, ptr %pb
-  %c = load ptr, ptr %pc
-  %p1 = getelementptr i64, ptr %sizes, i64 1
-  %p2 = getelementptr i64, ptr %sizes, i64 2
-  %p3 = getelementptr i64, ptr %sizes, i64 3
-  %p4 = getelementptr i64, ptr %sizes, i64 4
-  %p5 = getelementptr i64, ptr %sizes, i64 5
-  %m = load i64, ptr %p1
-  %n = load i64, ptr %p2
-  %k = load i64, ptr %p3
-  %ta = load i64, ptr %p4
-  %tb = load i64, ptr %p5
+LOADS
   %tai = icmp ne i64 %ta, 0
   %tbi = icmp ne i64 %tb, 0
   %fa = select i1 %tai, i8 84, i8 78

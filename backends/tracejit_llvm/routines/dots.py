@@ -9,6 +9,8 @@ Libraries pack such operands as if they were square, and are up to ten times slo
 
 from __future__ import annotations
 
+from tracejit_llvm.blas import operand_loads
+
 __all__ = ["COLUMNS", "dots_text"]
 
 COLUMNS = 4
@@ -48,7 +50,7 @@ def dots_text(name: str, wide: bool) -> str:
     for columns in (COLUMNS, 1):
         text += "".join(_tile(rows, columns) for rows in (many, 1))
         text += _ROWS.replace("COUNT", str(columns)).replace("MANY", str(many))
-    text += _TEXT
+    text += _TEXT.replace("LOADS", operand_loads("m", "n", "k", "ta", "tb", "groups"))
     for mark, value in kinds.items():
         text = text.replace(mark, value)
     return text
@@ -151,19 +153,7 @@ done:
 _TEXT = """
 define void @dots(ptr %buffers, ptr %sizes, ptr %floats, i64 %begin, i64 %end) {
 entry:
-  %pb = getelementptr ptr, ptr %buffers, i64 1
-  %pc = getelementptr ptr, ptr %buffers, i64 2
-  %a = load ptr, ptr %buffers
-  %b = load ptr, ptr %pb
-  %c = load ptr, ptr %pc
-  %p.m = getelementptr i64, ptr %sizes, i64 1
-  %p.n = getelementptr i64, ptr %sizes, i64 2
-  %p.k = getelementptr i64, ptr %sizes, i64 3
-  %p.groups = getelementptr i64, ptr %sizes, i64 6
-  %m = load i64, ptr %p.m
-  %n = load i64, ptr %p.n
-  %k = load i64, ptr %p.k
-  %groups = load i64, ptr %p.groups
+LOADS
   %mk = mul i64 %m, %k
   %nk = mul i64 %n, %k
   %mn = mul i64 %m, %n

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tracejit_llvm.blas import BLAS, blas_text, linear_symbols
+from tracejit_llvm.blas import BLAS, blas_text, linear_symbols, operand_loads
 from tracejit_llvm.math.lanes import is_wide
 from tracejit_llvm.routines.calls import LibraryFunction, LibraryStep, LibrarySteps
 from tracejit_llvm.routines.dots import COLUMNS, dots_text
@@ -76,11 +76,7 @@ def tiled_text(name: str, wide: bool) -> str:
         See :class:`~tracejit_llvm.routines.tiles.Tiles`.
     """
     tiles = Tiles(name, {"float32": "float", "float64": "double"}[name], wide)
-    numbers = ("m", "n", "k", "ta", "tb", "blocks", "pieces")
-    loads = "".join(
-        f"  %p.{x} = getelementptr i64, ptr %sizes, i64 {n}\n  %{x} = load i64, ptr %p.{x}\n"
-        for n, x in enumerate(numbers, 1)
-    )
+    loads = operand_loads("m", "n", "k", "ta", "tb", "blocks", "pieces")
     return (
         tiles.text() + _TEXT.replace("SCALAR", tiles.scalar).replace("NAME", name)
         .replace("LOADS", loads).replace("BLOCK", str(BLOCK)).replace("WIDTH", str(WIDTH))
@@ -92,11 +88,6 @@ declare i64 @llvm.smin.i64(i64, i64)
 
 define void @tiled(ptr %buffers, ptr %sizes, ptr %floats, i64 %begin, i64 %end) {
 entry:
-  %pb = getelementptr ptr, ptr %buffers, i64 1
-  %pc = getelementptr ptr, ptr %buffers, i64 2
-  %a = load ptr, ptr %buffers
-  %b = load ptr, ptr %pb
-  %c = load ptr, ptr %pc
 LOADS
   %turned = icmp ne i64 %ta, 0
   %across = icmp ne i64 %tb, 0
